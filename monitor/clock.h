@@ -1,0 +1,35 @@
+/*
+ * The one clock interface. Every notion of time in the virtual PC derives from vm time: nanoseconds of host CLOCK_MONOTONIC since
+ * the machine was started (plus what a loaded snapshot had run). TSC, PIT, RTC and the PM timer are all computed from it, so they cannot
+ * drift against one another. Any thread.
+ */
+#ifndef RINGER_CLOCK_H
+#define RINGER_CLOCK_H
+
+#include "monitor/types.h"
+
+#define NS_PER_SEC 1000000000ull
+
+struct clock {
+	s64 offset_ns;       /* added to CLOCK_MONOTONIC to give vm time */
+	s64 rtc_offset_sec;  /* added to host CLOCK_REALTIME seconds to give RTC time */
+	u64 tsc_hz;          /* guest TSC frequency: the host's, rounded to 1 kHz */
+	u64 tsc_offset;      /* guest TSC = vm time scaled to tsc_hz + this (WRMSR to IA32_TSC moves it) */
+};
+
+/* Starts vm time at 0. Measures the host's TSC frequency (<= 5 ms; CPUID where it tells). */
+void clock_init(struct clock *c);
+/* Nanoseconds of vm time. ~20 ns. */
+u64 clock_ns(const struct clock *c);
+/* Guest TSC. */
+u64 clock_tsc(const struct clock *c);
+void clock_set_tsc(struct clock *c, u64 tsc);
+/* Wall-clock seconds since the epoch and nanoseconds within, for the RTC. */
+void clock_wall(const struct clock *c, s64 *sec, u32 *nsec);
+/* a*b/c without overflow; c != 0 and the result fits. */
+static inline u64 muldiv64(u64 a, u64 b, u64 c)
+{
+	return (u64)((unsigned __int128)a * b / c);
+}
+
+#endif

@@ -1,0 +1,27 @@
+/*
+ * Boot loaders: put a kernel into guest RAM and describe the vCPU's state at its entry. Run before the vCPU starts, and again at every reset.
+ * Files are read once by loader_open, which validates everything that can be validated, and is where a user's error ends in fatal().
+ */
+#ifndef RINGER_LOAD_H
+#define RINGER_LOAD_H
+
+#include "monitor/types.h"
+
+struct vm;
+
+struct boot_entry {
+	u32 eip, esp;
+	u32 eax, ebx, ecx, edx, esi, edi, ebp;
+	u32 gdt_base, gdt_limit; /* flat 32-bit segments: */
+	u16 cs, ds;              /* selectors; DS, ES, SS, FS, GS all = ds */
+};
+
+struct loader; /* holds the validated images */
+
+/* Recognises Linux bzImage or Multiboot 1 from vm->opt. fatal() on anything a user got wrong. */
+struct loader *loader_open(struct vm *vm);
+/* Copies the images into RAM, builds tables (e820, boot_params, multiboot_info, ACPI) and fills *entry. */
+void loader_load(struct loader *l, struct vm *vm, struct boot_entry *entry);
+void loader_close(struct loader *l);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * The command line, spelled as QEMU's. One X-macro of options yields parser and help.
+ */
+#ifndef RINGER_OPTIONS_H
+#define RINGER_OPTIONS_H
+
+#include "monitor/types.h"
+
+#define MAX_SERIALS 4
+
+enum flavour { FLAVOUR_CHECKED }; /* direct and auto join with the windows */
+
+struct options {
+	const char *kernel, *initrd, *append; /* initrd: a file, or for Multiboot a comma-separated list "file args,file args" */
+	u64 ram_size;                         /* bytes; default 128 MiB as in QEMU */
+	bool nographic;
+	const char *serial[MAX_SERIALS]; /* chardev specs; default: stdio under -nographic, else none... serial 0 defaults to stdio */
+	unsigned serial_count;
+	const char *debugcon; /* chardev spec or NULL; port 0xe9 */
+	bool no_reboot, no_shutdown;
+	const char *log_file;
+	u32 log_mask;
+	const char *cpu_model;
+	u64 cpu_plus, cpu_minus; /* feature bits, see cpuid.h */
+	enum flavour flavour;
+	u64 tc_size; /* bytes; -accel bt,tb-size=MiB */
+	bool debug_exit;
+	u16 debug_exit_iobase, debug_exit_iosize; /* defaults 0x501, 2 as in QEMU */
+};
+
+/* Parses argv. Prints and exits for -h and -version; on an error prints one line and exits with 1. */
+void options_parse(struct options *o, int argc, char **argv);
+
+#endif

@@ -1,0 +1,50 @@
+/* Counters, from one X-macro: X(name, "what it counts"). Printed by -d stats at exit and on SIGUSR1. Owned by the vCPU thread. */
+#ifndef RINGER_STATS_H
+#define RINGER_STATS_H
+
+#include <stdio.h>
+
+#include "monitor/types.h"
+
+#define STATS(X)                                                          \
+	X(tus_made, "translation units made")                             \
+	X(tus_dropped, "translation units dropped")                       \
+	X(insns_translated, "guest instructions translated")              \
+	X(guest_bytes, "guest code bytes translated")                     \
+	X(host_bytes_hot, "host code bytes emitted, hot part")            \
+	X(host_bytes_cold, "host code bytes emitted, cold stubs")         \
+	X(translate_ns, "nanoseconds spent translating")                  \
+	X(tc_flushes, "whole-cache evictions")                            \
+	X(dispatches, "entries into the translation cache")               \
+	X(chains, "direct exits chained")                                 \
+	X(jc_fills, "jump-cache fills")                                   \
+	X(jc_flushes, "jump-cache flushes")                               \
+	X(lookups, "TU index look-ups")                                   \
+	X(tlb_fills, "software-TLB fills")                                \
+	X(tlb_flush_all, "software-TLB flushes, globals included")        \
+	X(tlb_flush_nonglobal, "software-TLB flushes, non-global entries") \
+	X(tlb_invlpg, "single-page invalidations")                        \
+	X(slow_reads, "memory reads by bounce buffer")                    \
+	X(slow_writes, "memory writes by bounce buffer")                  \
+	X(true_faults, "guest page faults")                               \
+	X(smc_writes, "writes to pages that hold translated code")        \
+	X(smc_drops, "code writes that dropped a TU")                     \
+	X(callouts, "emulated instructions")                              \
+	X(string_callouts, "string instructions by callout")              \
+	X(exceptions, "exceptions delivered")                             \
+	X(interrupts, "external interrupts delivered")                    \
+	X(cr3_loads, "CR3 loads")                                         \
+	X(ring_crossings, "changes between guest user and kernel")        \
+	X(signals, "host signals taken in translated code")               \
+	X(halts, "HLT instructions that slept")                           \
+	X(single_steps, "single-instruction TUs run")
+
+struct stats {
+#define X(n, h) u64 n;
+	STATS(X)
+#undef X
+};
+
+void stats_print(const struct stats *s, FILE *f);
+
+#endif

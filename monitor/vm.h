@@ -1,0 +1,66 @@
+/*
+ * The whole machine: one `struct vm` owns all state of a virtual PC; nothing of it is global.
+ *
+ * Threads: the vCPU thread runs translated code and everything that it calls; the I/O thread (the process's main thread) runs event_run.
+ * Device state is guarded by vm->lock. The vCPU thread holds the lock only inside io_read/io_write, interrupt acknowledgement and MMIO.
+ */
+#ifndef RINGER_VM_H
+#define RINGER_VM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "monitor/clock.h"
+#include "monitor/event.h"
+#include "monitor/io.h"
+#include "monitor/memory.h"
+#include "monitor/options.h"
+#include "monitor/types.h"
+
+struct vcpu;
+struct event_loop;
+struct pic;
+
+/* Why the machine ends. */
+enum vm_exit {
+	VM_RUNNING,
+	VM_POWEROFF,   /* the guest switched itself off: status 0 */
+	VM_REBOOT,     /* the guest reset itself under -no-reboot: status 0 */
+	VM_QUIT,       /* Ctrl-A x, SIGTERM, SIGINT: status 0 for Ctrl-A x, 128+signal otherwise */
+	VM_DEBUG_EXIT, /* isa-debug-exit: status (value << 1) | 1 */
+	VM_FAILED,     /* something that Ringer does not support: status 1, already reported */
+};
+
+struct vm {
+	struct options opt;
+	struct clock clock;
+	struct memory mem;
+	struct vcpu *vcpu; /* later: several */
+	struct event_loop *events;
+
+	pthread_mutex_t lock; /* devices, timers, fd watches, ports */
+	struct port_range ports[MAX_PORT_RANGES];
+	unsigned port_count;
+	struct device devices[MAX_DEVICES];
+	unsigned device_count;
+	struct pic *pic; /* the vCPU acknowledges interrupts here: pic_ack() */
+
+	_Atomic int exit_reason; /* enum vm_exit */
+	int exit_status;
+};
+
+/* Asks for the machine to end; the first caller wins. Any thread, with or without the lock, async-signal-safe. */
+void vm_request_exit(struct vm *vm, enum vm_exit why, int status);
+/*
+ * A system reset asked for by a device (port 92, 0xCF9, i8042, triple fault, ACPI). Under -no-reboot ends the machine instead. The vCPU does it at the
+ * next instruction boundary: vm_reset_devices, memory contents kept as on a PC, boot loader run again. Any thread.
+ */
+void vm_request_reset(struct vm *vm);
+/* A power-off asked for by a device. Under -no-shutdown stops the vCPU but keeps the process. Any thread. */
+void vm_request_poweroff(struct vm *vm);
+/* Runs every device's reset, in order of registration. Lock held. */
+void vm_reset_devices(struct vm *vm);
+/* Raises the A20 gate's state (port 92, i8042). A closed gate is kept as a bit; see memory.h. Lock held. */
+void vm_set_a20(struct vm *vm, bool open);
+
+#endif
