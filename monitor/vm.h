@@ -20,6 +20,7 @@
 struct vcpu;
 struct event_loop;
 struct pic;
+struct loader;
 
 /* Why the machine ends. */
 enum vm_exit {
@@ -43,7 +44,8 @@ struct vm {
 	unsigned port_count;
 	struct device devices[MAX_DEVICES];
 	unsigned device_count;
-	struct pic *pic; /* the vCPU acknowledges interrupts here: pic_ack() */
+	struct loader *loader; /* vcpu_run loads from it at start and at every reset */
+	struct pic *pic;       /* the vCPU acknowledges interrupts here: pic_ack() */
 
 	_Atomic int exit_reason; /* enum vm_exit */
 	int exit_status;
