@@ -1,6 +1,6 @@
 /*
- * Boot loaders: put a kernel into guest RAM and describe the vCPU's state at its entry. Run before the vCPU starts, and again at every reset.
- * Files are read once by loader_open, which validates everything that can be validated, and is where a user's error ends in fatal().
+ * Boot loaders: put a kernel into guest RAM and describe the vCPU's state at its entry. Run before the vCPU starts, and again at every
+ * reset. Files are read once by loader_open, which validates everything that can be validated, and is where a user's error ends in fatal().
  */
 #ifndef RINGER_LOAD_H
 #define RINGER_LOAD_H
@@ -13,7 +13,7 @@ struct boot_entry {
 	u32 eip, esp;
 	u32 eax, ebx, ecx, edx, esi, edi, ebp;
 	u32 gdt_base, gdt_limit; /* flat 32-bit segments: */
-	u16 cs, ds;              /* selectors; DS, ES, SS, FS, GS all = ds */
+	u16 cs, ds;		 /* selectors; DS, ES, SS, FS, GS all = ds */
 };
 
 struct loader; /* holds the validated images */
