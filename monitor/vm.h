@@ -42,6 +42,7 @@ struct vm {
 	pthread_mutex_t lock; /* devices, timers, fd watches, ports */
 	struct port_range ports[MAX_PORT_RANGES];
 	unsigned port_count;
+	u8 port_index[65536]; /* by port: 0 if unclaimed, else 1 + index into ports; io.c's */
 	struct device devices[MAX_DEVICES];
 	unsigned device_count;
 	struct loader *loader; /* vcpu_run loads from it at start and at every reset */
@@ -50,6 +51,13 @@ struct vm {
 	_Atomic int exit_reason; /* enum vm_exit */
 	int exit_status;
 };
+
+/*
+ * Lock, clock, guest RAM and event loop of a zeroed machine whose options are set; devices, loader and vCPU come after it (main.c). Returns 0 or -errno,
+ * with nothing left behind. vm_free is its inverse: vCPU and devices are gone by then.
+ */
+int vm_init(struct vm *vm, u64 ram_size);
+void vm_free(struct vm *vm);
 
 /* Asks for the machine to end; the first caller wins. Any thread, with or without the lock, async-signal-safe. */
 void vm_request_exit(struct vm *vm, enum vm_exit why, int status);

@@ -1,0 +1,133 @@
+/*
+ * Diagnostics and the errors that end the program.
+ *
+ * Invariants: a message reaches the stream in one fwrite, so lines of different threads never mix; the mask and the stream are set once,
+ * before there is a second thread. These two are the only state outside struct vm: fatal() must work where there is no machine.
+ */
+#include "monitor/log.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "monitor/terminal.h"
+
+u32 log_mask;
+static FILE *log_stream; /* NULL: stderr */
+
+static const char *const category_names[] = {
+#define X(n, o, h) [LOG_##n##_BIT] = o,
+	LOG_CATEGORIES(X)
+#undef X
+};
+
+FILE *log_file(void)
+{
+	return log_stream ? log_stream : stderr;
+}
+
+/* Writes prefix + message + a newline if there is none, at once. */
+static void print_line(FILE *f, const char *prefix, const char *fmt, va_list ap)
+{
+	char small[512], *buf = small;
+	size_t prefix_len = strlen(prefix);
+	va_list again;
+	int n;
+
+	va_copy(again, ap);
+	n = vsnprintf(NULL, 0, fmt, again);
+	va_end(again);
+	if (n < 0)
+		return;
+	if (prefix_len + (size_t)n + 2 > sizeof(small)) {
+		buf = malloc(prefix_len + (size_t)n + 2);
+		if (!buf)
+			return;
+	}
+	memcpy(buf, prefix, prefix_len);
+	vsnprintf(buf + prefix_len, (size_t)n + 1, fmt, ap);
+	n += (int)prefix_len;
+	if (n == 0 || buf[n - 1] != '\n')
+		buf[n++] = '\n';
+	fwrite(buf, 1, (size_t)n, f);
+	if (buf != small)
+		free(buf);
+}
+
+void log_print(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	print_line(log_file(), "", fmt, ap);
+	va_end(ap);
+}
+
+bool log_parse(const char *list, u32 *mask, const char **bad)
+{
+	static char bad_name[64];
+	u32 m = 0;
+
+	for (;;) {
+		size_t n = strcspn(list, ","), i;
+
+		for (i = 0; i < ARRAY_SIZE(category_names); i++)
+			if (strlen(category_names[i]) == n && memcmp(category_names[i], list, n) == 0)
+				break;
+		if (i == ARRAY_SIZE(category_names)) {
+			snprintf(bad_name, sizeof(bad_name), "%.*s", (int)MIN(n, sizeof(bad_name) - 1), list);
+			*bad = bad_name;
+			return false;
+		}
+		m |= BIT(i);
+		if (!list[n])
+			break;
+		list += n + 1;
+	}
+	*mask = m;
+	return true;
+}
+
+bool log_open(const char *path)
+{
+	FILE *f = fopen(path, "we");
+
+	if (!f)
+		return false;
+	/* By lines: what was logged just before a crash is what one wants to read. */
+	setvbuf(f, NULL, _IOLBF, 64 * 1024);
+	if (log_stream)
+		fclose(log_stream);
+	log_stream = f;
+	return true;
+}
+
+void fatal(const char *fmt, ...)
+{
+	static atomic_flag dying = ATOMIC_FLAG_INIT;
+	va_list ap;
+
+	/* A second thread that fails at the same time waits for the first one's exit. */
+	while (atomic_flag_test_and_set(&dying))
+		pause();
+	terminal_restore();
+	fflush(stdout);
+	va_start(ap, fmt);
+	print_line(stderr, "ringer: ", fmt, ap);
+	va_end(ap);
+	if (log_stream)
+		fflush(log_stream);
+	/* Not exit(): other threads still run, and what atexit handlers would free is in use. */
+	_exit(1);
+}
+
+void warn(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	print_line(stderr, "ringer: warning: ", fmt, ap);
+	va_end(ap);
+}

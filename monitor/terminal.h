@@ -1,0 +1,18 @@
+/*
+ * The host terminal: raw while a guest's console is on it, restored on every exit path. There is one terminal per process, so its state is
+ * the process's and not a machine's. terminal_restore() is declared in chardev.h as well, for those who know nothing else of terminals.
+ */
+#ifndef RINGER_TERMINAL_H
+#define RINGER_TERMINAL_H
+
+#include "monitor/types.h"
+
+/*
+ * Puts the terminal on fd into raw mode: no echo, no lines, no signals (Ctrl-C is byte 3 for the guest); output processing stays on, so
+ * that messages of the monitor look right. Returns false if fd is not a terminal. Start-up, main thread.
+ */
+bool terminal_raw(int fd);
+/* Restores the terminal's settings. Async-signal-safe, any thread, any number of times. */
+void terminal_restore(void);
+
+#endif
