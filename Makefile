@@ -59,10 +59,45 @@ $(B)/%.o: %.S
 
 -include $(OBJS:.o=.d) $(B)/monitor/main.d
 
+# Unit tests: tests/unit/test_NAME.c defines `Suite *NAME_suite(void)`; the runner finds it through a list made from the files' names.
+UNIT_SRCS := $(sort $(wildcard tests/unit/test_*.c))
+UNIT_OBJS := $(UNIT_SRCS:%.c=$(B)/%.o) $(B)/tests/unit/runner.o
+UNIT_NAMES := $(UNIT_SRCS:tests/unit/test_%.c=%)
+CHECK_LIBS = $(shell pkg-config --libs check 2>/dev/null || echo -lcheck)
+
+# Rewritten only when a test file came or went.
+$(B)/gen/unit_suites.inc: FORCE
+	@mkdir -p $(@D)
+	@printf 'X(%s)\n' $(UNIT_NAMES) | cmp -s - $@ || printf 'X(%s)\n' $(UNIT_NAMES) > $@
+
+$(B)/tests/unit/runner.o: $(B)/gen/unit_suites.inc
+
+$(B)/tests/unit/unit: $(UNIT_OBJS) $(B)/libringer.a
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
+
+unit: $(B)/tests/unit/unit
+	$(B)/tests/unit/unit
+
+-include $(UNIT_OBJS:.o=.d)
+
+-include guestos/guestos.mk
+
+# --- demo, check, bench ---
+
+# --- upkeep ---
+install-deps:
+	scripts/install-deps.sh
+
 clean:
 	rm -rf build
 
+SOURCES_IN_STYLE = $$(git ls-files '*.c' '*.h')
 format:
-	clang-format -i $$(git ls-files '*.c' '*.h')
+	clang-format -i $(SOURCES_IN_STYLE)
 
-.PHONY: all clean format
+format-check:
+	clang-format --dry-run -Werror $(SOURCES_IN_STYLE)
+
+FORCE:
+.PHONY: all unit install-deps clean format format-check FORCE
