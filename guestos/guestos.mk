@@ -1,0 +1,31 @@
+# The guest kernels: `make guestos` builds build/guestos/{conformance,demo,nano}.elf, 32-bit Multiboot ELF files.
+
+GB := build/guestos
+GUEST_CC ?= gcc
+GUEST_CFLAGS := -std=gnu11 -m32 -march=i686 -mno-sse -mno-mmx -mno-80387 -O2 -g -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) -ffreestanding \
+	-fno-pic -fno-pie -fno-stack-protector -fno-asynchronous-unwind-tables -fno-toplevel-reorder -fno-strict-aliasing -fcf-protection=none \
+	-fno-tree-loop-distribute-patterns -I.
+GUEST_LIB := $(patsubst guestos/%,$(GB)/%.o,$(wildcard guestos/lib/*.S guestos/lib/*.c))
+GUEST_LDFLAGS := -m32 -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -Wl,-T,guestos/lib/link.ld
+
+guest_objs = $(patsubst guestos/%,$(GB)/%.o,$(wildcard guestos/$(1)/*.c))
+GUEST_KERNELS := conformance demo nano
+GUEST_OBJS := $(GUEST_LIB) $(foreach k,$(GUEST_KERNELS),$(call guest_objs,$(k)))
+
+guestos: $(GUEST_KERNELS:%=$(GB)/%.elf)
+
+define guest_kernel
+$(GB)/$(1).elf: $(GUEST_LIB) $(call guest_objs,$(1)) guestos/lib/link.ld
+	@echo "  LD      $$@"
+	$$(Q)$$(GUEST_CC) $$(GUEST_LDFLAGS) -o $$@ $$(filter %.o,$$^) -lgcc
+endef
+$(foreach k,$(GUEST_KERNELS),$(eval $(call guest_kernel,$(k))))
+
+$(GUEST_OBJS): $(GB)/%.o: guestos/%
+	@echo "  CC      $<"
+	@mkdir -p $(@D)
+	$(Q)$(GUEST_CC) $(GUEST_CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(GUEST_OBJS:.o=.d)
+
+.PHONY: guestos
