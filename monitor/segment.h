@@ -1,0 +1,140 @@
+/*
+ * Descriptors, candidate segments and stack frames: what segment loads, far transfers and interrupt delivery are built of.
+ * For monitor/segment*.c, far.c and interrupt.c (and their test); everybody else uses the functions in vcpu.h.
+ *
+ * How a transfer keeps "raise before committing": descriptors are fetched and checked into `struct segment` candidates on the C stack; then
+ * their accessed bits are set; then the frame is pushed, checked as a whole before its first byte is written; only then do v->seg, v->cpl,
+ * v->eip, ESP and EFLAGS change. An accessed bit that stays set when a later step raises is what the hardware does too. Accesses to the
+ * GDT, LDT, IDT and TSS are supervisor accesses at every CPL (SDM Vol. 3A 4.6.1). All functions here: vCPU thread only.
+ */
+#ifndef RINGER_SEGMENT_H
+#define RINGER_SEGMENT_H
+
+#include "monitor/emulate.h"
+#include "monitor/exception.h"
+#include "monitor/vcpu.h"
+
+#define SEL_TI	4u
+#define SEL_RPL 3u
+/* Error-code bits beside the selector index, SDM Vol. 3A 6.13. */
+#define ERR_EXT 1u
+#define ERR_IDT 2u
+
+/* An eight-byte descriptor or gate as it lies in memory. */
+struct descriptor {
+	u32 lo, hi;
+	u32 linear; /* where it was read from, for the accessed and busy bits */
+};
+
+static inline bool sel_is_null(u32 sel)
+{
+	return (sel & 0xfffc) == 0;
+}
+static inline u32 sel_error(u32 sel, u32 ext)
+{
+	return (sel & 0xfffc) | ext;
+}
+
+/* Access rights in the layout of segment.attr (x86.h). */
+static inline u32 descriptor_attr(const struct descriptor *d)
+{
+	return d->hi >> 8 & 0xf0ff;
+}
+static inline u32 attr_dpl(u32 attr)
+{
+	return (attr & SEG_DPL) >> SEG_DPL_SHIFT;
+}
+static inline bool attr_is_code(u32 attr)
+{
+	return (attr & (SEG_S | SEG_TYPE_CODE)) == (SEG_S | SEG_TYPE_CODE);
+}
+static inline bool attr_is_conforming(u32 attr)
+{
+	return (attr & (SEG_S | SEG_TYPE_CODE | SEG_TYPE_C)) == (SEG_S | SEG_TYPE_CODE | SEG_TYPE_C);
+}
+static inline bool attr_is_writable_data(u32 attr)
+{
+	return (attr & (SEG_S | SEG_TYPE_CODE | SEG_TYPE_W)) == (SEG_S | SEG_TYPE_W);
+}
+/* Data, or code that may be read. */
+static inline bool attr_is_readable(u32 attr)
+{
+	return (attr & SEG_S) && (attr & (SEG_TYPE_CODE | SEG_TYPE_R)) != SEG_TYPE_CODE;
+}
+
+static inline u32 gate_selector(const struct descriptor *d)
+{
+	return d->lo >> 16;
+}
+/* The entry point; 16 bits of it for 286 gates (the types without bit 3). */
+static inline u32 gate_offset(const struct descriptor *d)
+{
+	u32 low = d->lo & 0xffff;
+
+	return d->hi & 0x800 ? (d->hi & 0xffff0000u) | low : low;
+}
+
+/* Reads the descriptor that sel names. False when sel lies outside its table or there is no LDT; may raise #PF. Null selectors are the
+ * caller's. */
+bool descriptor_lookup(struct vcpu *v, u32 sel, struct descriptor *d);
+/* The same, but raises `vector` with the selector (and ext, 0 or ERR_EXT) as error code instead of returning false. */
+void descriptor_fetch(struct vcpu *v, u32 sel, int vector, u32 ext, struct descriptor *d);
+/* Sets the accessed bit in memory if it is clear. May raise #PF. */
+void descriptor_mark_accessed(struct vcpu *v, const struct descriptor *d);
+
+/* A segment register's contents, full_read/full_write worked out. No checks. */
+struct segment segment_make(u32 sel, u32 base, u32 limit, u32 attr);
+/* What a load of the descriptor puts into the register: limit scaled, accessed bit set for code and data. No checks. */
+struct segment segment_from_descriptor(u32 sel, const struct descriptor *d);
+/* True when all of off .. off+size-1 may be read (or written: acc has ACC_WRITE) through s: SDM Vol. 3A 5.3 and 5.5. size > 0. */
+bool segment_allows(const struct segment *s, u32 off, unsigned size, int acc);
+
+/* The part of ESP that stack accesses through s use: SP or ESP. */
+static inline u32 segment_sp_mask(const struct segment *s)
+{
+	return s->attr & SEG_DB ? 0xffffffffu : 0xffffu;
+}
+static inline u32 sp_merge(u32 esp, u32 sp, u32 mask)
+{
+	return (esp & ~mask) | (sp & mask);
+}
+
+/* Loads ES, SS, DS, FS or GS with all checks of MOV Sreg (SDM Vol. 3A 5.6, 5.7); raises, or commits as its last step. */
+void segment_load(struct vcpu *v, int n, u32 sel);
+/* After a return to `cpl`: data-segment registers that the outer ring may not use become null (SDM Vol. 2B, RET). */
+void segment_null_for_outer(struct vcpu *v, u32 cpl);
+
+#define STACK_ITEMS_MAX 36 /* 31 parameters of a call gate, SS ESP CS EIP, and one to spare */
+
+/*
+ * Reads n items of size bytes (2 or 4) at the current stack's offset off and up, zero-extended, with the current CPL's privilege.
+ * Wraps at 64 KiB on a 16-bit stack. Raises #SS(0), #PF.
+ */
+void stack_read(struct vcpu *v, u32 off, u32 *items, unsigned n, unsigned size);
+/*
+ * Pushes a frame of n items of size bytes (2 or 4) on the stack ss:esp; items[0] is the one with the lowest address (pushed last).
+ * Nothing is written unless all can be. Returns the new ESP. acc: ACC_USER or 0. Raises #SS(error), #PF.
+ */
+u32 stack_push(struct vcpu *v, const struct segment *ss, u32 esp, const u32 *items, unsigned n, unsigned size, int acc, u32 error);
+/*
+ * Fetches and checks the stack of privilege level `cpl` out of the TSS (SDM Vol. 3A 5.8.5, 6.12.1), accessed bit set.
+ * Raises #TS or #SS with the selector and ext as error code.
+ */
+void stack_from_tss(struct vcpu *v, u32 cpl, u32 ext, struct segment *ss, u32 *esp);
+
+/* Reads the m16:16 or m16:32 operand of an instruction; returns the offset. */
+u32 far_pointer_read(struct vcpu *v, const struct emu_insn *i, u32 *sel);
+
+/* The far transfers and segment loads here are those of protected mode. */
+static inline void require_protected_mode(struct vcpu *v)
+{
+	if (unlikely(!(v->cr0 & CR0_PE)))
+		raise_unsupported(v, "real mode");
+}
+static inline void cpl_set(struct vcpu *v, u32 cpl)
+{
+	v->stats.ring_crossings += v->cpl != cpl;
+	v->cpl = cpl;
+}
+
+#endif
