@@ -61,7 +61,7 @@ $(B)/%.o: %.S
 
 # Unit tests: tests/unit/test_NAME.c defines `Suite *NAME_suite(void)`; the runner finds it through a list made from the files' names.
 UNIT_SRCS := $(sort $(wildcard tests/unit/test_*.c))
-UNIT_OBJS := $(UNIT_SRCS:%.c=$(B)/%.o) $(B)/tests/unit/runner.o
+UNIT_OBJS := $(UNIT_SRCS:%.c=$(B)/%.o) $(B)/tests/unit/runner.o $(B)/tests/unit/doubles.o
 UNIT_NAMES := $(UNIT_SRCS:tests/unit/test_%.c=%)
 CHECK_LIBS = $(shell pkg-config --libs check 2>/dev/null || echo -lcheck)
 
