@@ -1,8 +1,8 @@
 /*
  * The host terminal's modes.
  *
- * Invariant: `saved` is written before `raw_fd` is published and never again, so a signal handler that sees raw_fd >= 0 reads whole
- * settings.
+ * Invariant: `saved` and `raw` are written before `raw_fd` is published, and never again, so a signal handler that sees raw_fd >= 0 reads
+ * whole settings.
  */
 #include "monitor/terminal.h"
 
@@ -13,48 +13,54 @@
 #include <termios.h>
 #include <unistd.h>
 
-static struct termios saved;
+static struct termios saved, raw;
 static _Atomic int raw_fd = -1;
+
+/* SIGTTOU would stop a background job here; the setting is made all the same, and the shell makes its own when it takes the terminal. */
+static void set_attributes(int fd, const struct termios *t)
+{
+	sigset_t ttou, old;
+
+	sigemptyset(&ttou);
+	sigaddset(&ttou, SIGTTOU);
+	pthread_sigmask(SIG_BLOCK, &ttou, &old);
+	tcsetattr(fd, TCSANOW, t);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
 
 bool terminal_raw(int fd)
 {
-	struct termios t;
-	sigset_t ttou, old;
-
 	if (atomic_load(&raw_fd) >= 0)
 		return atomic_load(&raw_fd) == fd;
 	if (!isatty(fd) || tcgetattr(fd, &saved) < 0)
 		return false;
-	t = saved;
-	t.c_iflag &= ~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
-	t.c_oflag |= OPOST;
-	t.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON | IEXTEN | ISIG);
-	t.c_cflag &= ~(tcflag_t)(CSIZE | PARENB);
-	t.c_cflag |= CS8;
-	t.c_cc[VMIN] = 1;
-	t.c_cc[VTIME] = 0;
+	raw = saved;
+	raw.c_iflag &= ~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
+	raw.c_oflag |= OPOST;
+	raw.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON | IEXTEN | ISIG);
+	raw.c_cflag &= ~(tcflag_t)(CSIZE | PARENB);
+	raw.c_cflag |= CS8;
+	raw.c_cc[VMIN] = 1;
+	raw.c_cc[VTIME] = 0;
 	atexit(terminal_restore);
 	atomic_store(&raw_fd, fd);
-	/* In a background job this would stop the process; the setting is then made and the shell makes its own again. */
-	sigemptyset(&ttou);
-	sigaddset(&ttou, SIGTTOU);
-	pthread_sigmask(SIG_BLOCK, &ttou, &old);
-	tcsetattr(fd, TCSANOW, &t);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	set_attributes(fd, &raw);
 	return true;
+}
+
+void terminal_resume(void)
+{
+	int fd = atomic_load(&raw_fd);
+
+	if (fd >= 0)
+		set_attributes(fd, &raw);
 }
 
 void terminal_restore(void)
 {
 	int fd = atomic_load(&raw_fd), saved_errno = errno;
-	sigset_t ttou, old;
 
-	if (fd < 0)
-		return;
-	sigemptyset(&ttou);
-	sigaddset(&ttou, SIGTTOU);
-	pthread_sigmask(SIG_BLOCK, &ttou, &old);
-	tcsetattr(fd, TCSANOW, &saved);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (fd >= 0)
+		set_attributes(fd, &saved);
 	errno = saved_errno;
 }

@@ -12,6 +12,8 @@
  * that messages of the monitor look right. Returns false if fd is not a terminal. Start-up, main thread.
  */
 bool terminal_raw(int fd);
+/* Raw again, after the process was stopped and continued; no-op if terminal_raw was not called. Main thread. */
+void terminal_resume(void);
 /* Restores the terminal's settings. Async-signal-safe, any thread, any number of times. */
 void terminal_restore(void);
 

@@ -21,6 +21,7 @@ struct vcpu;
 struct event_loop;
 struct pic;
 struct loader;
+struct chardev;
 
 /* Why the machine ends. */
 enum vm_exit {
@@ -45,6 +46,7 @@ struct vm {
 	u8 port_index[65536]; /* by port: 0 if unclaimed, else 1 + index into ports; io.c's */
 	struct device devices[MAX_DEVICES];
 	unsigned device_count;
+	struct chardev *chardevs; /* the open ones, linked; chardev.c's */
 	struct loader *loader; /* vcpu_run loads from it at start and at every reset */
 	struct pic *pic;       /* the vCPU acknowledges interrupts here: pic_ack() */
 
