@@ -12,7 +12,7 @@ enum flavour { FLAVOUR_CHECKED }; /* direct and auto join with the windows */
 
 struct options {
 	const char *kernel, *initrd, *append; /* initrd: a file, or for Multiboot a comma-separated list "file args,file args" */
-	u64 ram_size;                         /* bytes; default 128 MiB as in QEMU */
+	u64 ram_size;			      /* bytes; default 128 MiB as in QEMU */
 	bool nographic;
 	const char *serial[MAX_SERIALS]; /* chardev specs; default: stdio under -nographic, else none... serial 0 defaults to stdio */
 	unsigned serial_count;
@@ -23,7 +23,8 @@ struct options {
 	const char *cpu_model;
 	u64 cpu_plus, cpu_minus; /* feature bits, see cpuid.h */
 	enum flavour flavour;
-	u64 tc_size; /* bytes; -accel bt,tb-size=MiB */
+	u64 tc_size;	    /* bytes; -accel bt,tb-size=MiB; default 64 MiB */
+	s64 rtc_offset_sec; /* -rtc base=: added to the host's time */
 	bool debug_exit;
 	u16 debug_exit_iobase, debug_exit_iosize; /* defaults 0x501, 2 as in QEMU */
 };

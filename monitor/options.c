@@ -1,0 +1,461 @@
+/*
+ * The command line, spelled as QEMU's.
+ *
+ * Invariants: OPTIONS is the one list of options: the parser and the help come from it. A user's mistake ends in fatal(), before
+ * anything is opened; so whoever reads struct options finds it valid. Its strings point into argv.
+ */
+#include "monitor/options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "monitor/cpuid.h"
+#include "monitor/log.h"
+
+#define MIB	    (1ull << 20)
+#define RAM_DEFAULT (128 * MIB)
+#define RAM_MIN	    (1 * MIB)
+#define RAM_MAX	    (65536 * MIB)
+#define TC_DEFAULT  (64 * MIB)
+#define TC_MIN_MIB  1
+#define TC_MAX_MIB  1024
+
+/* X(name, handler, argument or NULL, help) */
+#define OPTIONS(X)                                                                                                                         \
+	X("kernel", opt_kernel, "FILE", "boot a Linux bzImage or a Multiboot kernel")                                                      \
+	X("initrd", opt_initrd, "FILE", "its initial RAM disk; for Multiboot \"file args,file args\"")                                     \
+	X("append", opt_append, "TEXT", "its command line")                                                                                \
+	X("m", opt_memory, "[size=]N[K|M|G]", "guest memory, in MiB without a suffix (default 128)")                                       \
+	X("cpu", opt_cpu, "MODEL[,+F][,-F]", "CPU model and features; -cpu help lists them")                                               \
+	X("smp", opt_smp, "N", "number of CPUs: 1")                                                                                        \
+	X("M", opt_machine, "pc", "machine type")                                                                                          \
+	X("machine", opt_machine, "pc", "the same")                                                                                        \
+	X("accel", opt_accel, "bt[,PROP=V]", "binary translation; flavour=checked, tb-size=MiB of translated code")                        \
+	X("nographic", opt_nographic, NULL, "serial port 0 on this terminal; Ctrl-A h for help, Ctrl-A x to quit")                         \
+	X("display", opt_none, "none", "there is none")                                                                                    \
+	X("vga", opt_none, "none", "there is none")                                                                                        \
+	X("monitor", opt_none, "none", "there is none")                                                                                    \
+	X("serial", opt_serial, "DEV", "next serial port: stdio, file:F, unix:F[,server=on][,wait=off], pty, none, null")                  \
+	X("debugcon", opt_debugcon, "DEV", "debug console on port 0xe9")                                                                   \
+	X("device", opt_device, "NAME[,PROP=V]", "isa-debug-exit[,iobase=P][,iosize=N]")                                                   \
+	X("rtc", opt_rtc, "base=B", "utc (default), localtime, or a date such as 2026-01-31T12:00:00")                                     \
+	X("no-reboot", opt_no_reboot, NULL, "a reset ends the machine")                                                                    \
+	X("no-shutdown", opt_no_shutdown, NULL, "a power-off stops the machine, and Ringer stays")                                         \
+	X("action", opt_action, "EVENT=WHAT", "reboot=reset|shutdown, shutdown=poweroff|pause")                                            \
+	X("name", opt_name, "TEXT", "a name for the machine; not used")                                                                    \
+	X("d", opt_log, "ITEM[,ITEM]", "log these; -d help lists them")                                                                    \
+	X("D", opt_log_file, "FILE", "log to a file instead of stderr")                                                                    \
+	X("version", opt_version, NULL, "print the version")                                                                               \
+	X("h", opt_help, NULL, "print this help")                                                                                          \
+	X("help", opt_help, NULL, "the same")
+
+/* What a handler is told: its option's name, for messages, and the argument. */
+typedef void option_fn(struct options *o, const char *name, const char *arg);
+#define X(n, f, a, h) static option_fn f;
+OPTIONS(X)
+#undef X
+
+static const struct option {
+	const char *name;
+	option_fn *fn;
+	const char *arg, *help;
+} options[] = {
+#define X(n, f, a, h) {n, f, a, h},
+	OPTIONS(X)
+#undef X
+};
+
+/* One "key=value" (or "key", with an empty value) of a comma-separated list. */
+struct item {
+	char key[32], value[64];
+	bool has_value;
+};
+
+/* Takes the next item off *list; false at its end. */
+static bool next_item(const char *name, const char **list, struct item *it)
+{
+	size_t n, k;
+
+	if (!*list)
+		return false;
+	n = strcspn(*list, ",");
+	k = strcspn(*list, "=,");
+	it->has_value = k < n;
+	if (k >= sizeof(it->key) || (it->has_value && n - k - 1 >= sizeof(it->value)))
+		fatal("-%s: invalid argument '%.80s'", name, *list);
+	memcpy(it->key, *list, k);
+	it->key[k] = '\0';
+	it->value[0] = '\0';
+	if (it->has_value) {
+		memcpy(it->value, *list + k + 1, n - k - 1);
+		it->value[n - k - 1] = '\0';
+	}
+	*list = (*list)[n] ? *list + n + 1 : NULL;
+	return true;
+}
+
+/* A number in C's notation; *end is what follows it. */
+static bool parse_number(const char *s, u64 *value, const char **end)
+{
+	char *e;
+
+	if (*s < '0' || *s > '9')
+		return false;
+	errno = 0;
+	*value = strtoull(s, &e, 0);
+	*end = e;
+	return errno == 0;
+}
+
+static u64 number_between(const char *name, const char *what, const char *s, u64 low, u64 high)
+{
+	const char *end;
+	u64 x;
+
+	if (!parse_number(s, &x, &end) || *end)
+		fatal("-%s: %s: '%s' is not a number", name, what, s);
+	if (x < low || x > high)
+		fatal("-%s: %s must be between %llu and %llu", name, what, (unsigned long long)low, (unsigned long long)high);
+	return x;
+}
+
+static void opt_kernel(struct options *o, const char *name, const char *arg)
+{
+	(void)name;
+	o->kernel = arg;
+}
+
+static void opt_initrd(struct options *o, const char *name, const char *arg)
+{
+	(void)name;
+	o->initrd = arg;
+}
+
+static void opt_append(struct options *o, const char *name, const char *arg)
+{
+	(void)name;
+	o->append = arg;
+}
+
+static void opt_memory(struct options *o, const char *name, const char *arg)
+{
+	static const char suffixes[] = "bBkKmMgGtT";
+	const char *s = arg, *end, *suffix;
+	unsigned shift = 20;
+	u64 x;
+
+	if (strncmp(s, "size=", 5) == 0)
+		s += 5;
+	if (!parse_number(s, &x, &end))
+		fatal("-%s: '%s' is not a memory size", name, arg);
+	if (*end) {
+		suffix = strchr(suffixes, *end);
+		if (!suffix || end[1])
+			fatal("-%s: '%s' is not a memory size", name, arg);
+		shift = 10 * (unsigned)((suffix - suffixes) / 2);
+	}
+	if (x > RAM_MAX >> shift || x << shift < RAM_MIN)
+		fatal("-%s: guest memory must be between 1 MiB and 64 GiB", name);
+	o->ram_size = ((x << shift) + PAGE_MASK) & ~(u64)PAGE_MASK;
+}
+
+static void opt_cpu(struct options *o, const char *name, const char *arg)
+{
+	char err[256];
+
+	if (strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0) {
+		cpu_help(stdout);
+		exit(0);
+	}
+	if (!cpu_parse(arg, o, err, sizeof(err)))
+		fatal("-%s: %s", name, err);
+}
+
+static void opt_smp(struct options *o, const char *name, const char *arg)
+{
+	struct item it;
+
+	(void)o;
+	while (next_item(name, &arg, &it)) {
+		static const char *const counts[] = {"cpus", "maxcpus", "sockets", "dies", "cores", "threads"};
+		const char *number = it.has_value ? it.value : it.key;
+		bool known = !it.has_value;
+
+		for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
+			known = known || strcmp(it.key, counts[i]) == 0;
+		if (!known)
+			fatal("-%s: invalid property '%s'", name, it.key);
+		if (number_between(name, "the number of CPUs", number, 0, 255) != 1)
+			fatal("-%s: only one CPU is supported", name);
+	}
+}
+
+static void opt_machine(struct options *o, const char *name, const char *arg)
+{
+	struct item it;
+
+	(void)o;
+	if (strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0) {
+		printf("Machines:\n  pc    a PC with one CPU (default)\n");
+		exit(0);
+	}
+	while (next_item(name, &arg, &it)) {
+		const char *type = it.has_value ? it.value : it.key;
+
+		if (it.has_value && strcmp(it.key, "type") != 0)
+			fatal("-%s: property '%s' is not supported", name, it.key);
+		if (strcmp(type, "pc") != 0)
+			fatal("-%s: unsupported machine type '%s': only 'pc' is there", name, type);
+	}
+}
+
+static void opt_accel(struct options *o, const char *name, const char *arg)
+{
+	struct item it;
+	bool first = true;
+
+	if (strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0) {
+		printf("Accelerators:\n  bt    binary translation: flavour=checked, tb-size=MiB (%d to %d)\n", TC_MIN_MIB, TC_MAX_MIB);
+		exit(0);
+	}
+	while (next_item(name, &arg, &it)) {
+		if (first) {
+			const char *type = it.has_value && strcmp(it.key, "accel") == 0 ? it.value : it.key;
+
+			if (strcmp(type, "bt") != 0)
+				fatal("-%s: '%s' is not supported: only 'bt', binary translation, is there", name, type);
+			first = false;
+		} else if (strcmp(it.key, "flavour") == 0 && it.has_value) {
+			if (strcmp(it.value, "checked") != 0)
+				fatal("-%s: unsupported flavour '%s': only 'checked' is there", name, it.value);
+			o->flavour = FLAVOUR_CHECKED;
+		} else if (strcmp(it.key, "tb-size") == 0 && it.has_value) {
+			o->tc_size = number_between(name, "tb-size", it.value, TC_MIN_MIB, TC_MAX_MIB) * MIB;
+		} else {
+			fatal("-%s: invalid property '%s'", name, it.key);
+		}
+	}
+}
+
+static void opt_nographic(struct options *o, const char *name, const char *arg)
+{
+	(void)name;
+	(void)arg;
+	o->nographic = true;
+}
+
+/* What QEMU has and Ringer has not: absent is the one choice. */
+static void opt_none(struct options *o, const char *name, const char *arg)
+{
+	(void)o;
+	if (strcmp(arg, "none") != 0)
+		fatal("-%s: '%s' is not supported: only 'none'", name, arg);
+}
+
+static void opt_serial(struct options *o, const char *name, const char *arg)
+{
+	if (o->serial_count == MAX_SERIALS)
+		fatal("-%s: there are only %d serial ports", name, MAX_SERIALS);
+	o->serial[o->serial_count++] = arg;
+}
+
+static void opt_debugcon(struct options *o, const char *name, const char *arg)
+{
+	(void)name;
+	o->debugcon = arg;
+}
+
+static void opt_device(struct options *o, const char *name, const char *arg)
+{
+	struct item it;
+
+	next_item(name, &arg, &it);
+	if (strcmp(it.key, "isa-debug-exit") != 0 || it.has_value)
+		fatal("-%s: unsupported device '%s': only 'isa-debug-exit' is there", name, it.key);
+	o->debug_exit = true;
+	while (next_item(name, &arg, &it)) {
+		if (strcmp(it.key, "iobase") == 0 && it.has_value)
+			o->debug_exit_iobase = (u16)number_between(name, "iobase", it.value, 0, 0xffff);
+		else if (strcmp(it.key, "iosize") == 0 && it.has_value)
+			o->debug_exit_iosize = (u16)number_between(name, "iosize", it.value, 1, 4);
+		else
+			fatal("-%s: invalid property '%s'", name, it.key);
+	}
+	if (o->debug_exit_iobase + o->debug_exit_iosize > 0x10000)
+		fatal("-%s: the ports of isa-debug-exit end beyond 0xffff", name);
+}
+
+/* A date in UTC, with or without a time. */
+static bool parse_date(const char *s, s64 *seconds)
+{
+	static const char *const formats[] = {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+		struct tm tm = {0};
+		const char *end = strptime(s, formats[i], &tm);
+
+		if (end && !*end) {
+			*seconds = (s64)timegm(&tm);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void opt_rtc(struct options *o, const char *name, const char *arg)
+{
+	struct item it;
+
+	while (next_item(name, &arg, &it)) {
+		time_t now = time(NULL);
+		struct tm tm;
+		s64 seconds;
+
+		if (strcmp(it.key, "clock") == 0 && strcmp(it.value, "host") == 0)
+			continue;
+		if (strcmp(it.key, "base") != 0 || !it.has_value)
+			fatal("-%s: invalid property '%s%s%s'", name, it.key, it.has_value ? "=" : "", it.value);
+		if (strcmp(it.value, "utc") == 0)
+			o->rtc_offset_sec = 0;
+		else if (strcmp(it.value, "localtime") == 0)
+			o->rtc_offset_sec = localtime_r(&now, &tm) ? tm.tm_gmtoff : 0;
+		else if (parse_date(it.value, &seconds))
+			o->rtc_offset_sec = seconds - (s64)now;
+		else
+			fatal("-%s: '%s' is not a date: use utc, localtime, 2026-01-31 or 2026-01-31T12:00:00", name, it.value);
+	}
+}
+
+static void opt_no_reboot(struct options *o, const char *name, const char *arg)
+{
+	(void)name;
+	(void)arg;
+	o->no_reboot = true;
+}
+
+static void opt_no_shutdown(struct options *o, const char *name, const char *arg)
+{
+	(void)name;
+	(void)arg;
+	o->no_shutdown = true;
+}
+
+static void opt_action(struct options *o, const char *name, const char *arg)
+{
+	static const struct {
+		const char *event, *action;
+		size_t offset;
+		bool value;
+	} actions[] = {
+		{"reboot", "shutdown", offsetof(struct options, no_reboot), true},
+		{"reboot", "reset", offsetof(struct options, no_reboot), false},
+		{"shutdown", "pause", offsetof(struct options, no_shutdown), true},
+		{"shutdown", "poweroff", offsetof(struct options, no_shutdown), false},
+	};
+	struct item it;
+
+	while (next_item(name, &arg, &it)) {
+		size_t i;
+
+		for (i = 0; i < ARRAY_SIZE(actions); i++)
+			if (strcmp(it.key, actions[i].event) == 0 && strcmp(it.value, actions[i].action) == 0)
+				break;
+		if (i == ARRAY_SIZE(actions))
+			fatal("-%s: invalid action '%s=%s'", name, it.key, it.value);
+		*(bool *)((char *)o + actions[i].offset) = actions[i].value;
+	}
+}
+
+static void opt_name(struct options *o, const char *name, const char *arg)
+{
+	(void)o;
+	(void)name;
+	(void)arg;
+}
+
+static void opt_log(struct options *o, const char *name, const char *arg)
+{
+	const char *bad;
+	u32 mask;
+
+	if (strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0) {
+		printf("Log items (comma separated):\n");
+#define X(n, opt, h) printf("  %-14s %s\n", opt, h);
+		LOG_CATEGORIES(X)
+#undef X
+		exit(0);
+	}
+	if (!log_parse(arg, &mask, &bad))
+		fatal("-%s: invalid log item '%s' (-d help lists them)", name, bad);
+	o->log_mask |= mask;
+}
+
+static void opt_log_file(struct options *o, const char *name, const char *arg)
+{
+	(void)name;
+	o->log_file = arg;
+}
+
+_Noreturn static void opt_version(struct options *o, const char *name, const char *arg)
+{
+	(void)o;
+	(void)name;
+	(void)arg;
+	printf("ringer %s\n", RINGER_VERSION);
+	exit(0);
+}
+
+_Noreturn static void opt_help(struct options *o, const char *name, const char *arg)
+{
+	(void)o;
+	(void)name;
+	(void)arg;
+	printf("Usage: ringer -kernel FILE [options]\n"
+	       "Runs an unmodified 32-bit x86 kernel by binary translation. Options (-x or --x):\n\n");
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		char left[64];
+
+		snprintf(left, sizeof(left), "-%s %s", options[i].name, options[i].arg ? options[i].arg : "");
+		printf("%-26s %s\n", left, options[i].help);
+	}
+	exit(0);
+}
+
+static const struct option *find_option(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+		if (strcmp(options[i].name, name) == 0)
+			return &options[i];
+	return NULL;
+}
+
+void options_parse(struct options *o, int argc, char **argv)
+{
+	*o = (struct options){
+		.ram_size = RAM_DEFAULT,
+		.tc_size = TC_DEFAULT,
+		.debug_exit_iobase = 0x501,
+		.debug_exit_iosize = 2,
+	};
+	for (int i = 1; i < argc; i++) {
+		const char *name = argv[i];
+		const struct option *option;
+
+		if (name[0] != '-' || !name[1])
+			fatal("%s: unexpected argument: disk images are not supported, a kernel is given with -kernel", name);
+		name += name[1] == '-' ? 2 : 1;
+		option = find_option(name);
+		if (!option)
+			fatal("%s: invalid option", argv[i]);
+		if (option->arg && i + 1 == argc)
+			fatal("-%s: requires an argument", name);
+		option->fn(o, name, option->arg ? argv[++i] : NULL);
+	}
+	if (!o->kernel)
+		fatal("no kernel: give one with -kernel FILE (-h for help)");
+	if (!o->serial_count)
+		o->serial[o->serial_count++] = "stdio";
+}
