@@ -1,0 +1,321 @@
+/*
+ * The segmentation code on a fake machine: a megabyte of linear memory with page permissions, and raise_* that record and return to the
+ * test.
+ *
+ * monitor/segment.c, segment_insn.c, far.c and interrupt.c are compiled into the test once more, every external name prefixed, so that they
+ * meet the fake lin_* here while all other suites keep the library's. Invariant: nothing of the library is called from the code under test.
+ */
+#ifndef RINGER_TEST_SEGMENT_HARNESS_H
+#define RINGER_TEST_SEGMENT_HARNESS_H
+
+#include <setjmp.h>
+#include <string.h>
+
+/* What the code under test calls. */
+#define lin_read	  fake_lin_read
+#define lin_write	  fake_lin_write
+#define lin_read_buf	  fake_lin_read_buf
+#define lin_write_buf	  fake_lin_write_buf
+#define lin_probe	  fake_lin_probe
+#define raise_exception	  fake_raise_exception
+#define raise_error	  fake_raise_error
+#define raise_pf	  fake_raise_pf
+#define raise_unsupported fake_raise_unsupported
+/* What it defines. */
+#define segment_set		  test_segment_set
+#define segment_make		  test_segment_make
+#define segment_from_descriptor	  test_segment_from_descriptor
+#define segment_allows		  test_segment_allows
+#define segment_load		  test_segment_load
+#define segment_null_for_outer	  test_segment_null_for_outer
+#define seg_linear		  test_seg_linear
+#define descriptor_lookup	  test_descriptor_lookup
+#define descriptor_fetch	  test_descriptor_fetch
+#define descriptor_mark_accessed  test_descriptor_mark_accessed
+#define stack_read		  test_stack_read
+#define stack_push		  test_stack_push
+#define stack_from_tss		  test_stack_from_tss
+#define far_pointer_read	  test_far_pointer_read
+#define interrupt_deliver	  test_interrupt_deliver
+#define exception_is_contributory test_exception_is_contributory
+#define exception_has_error_code  test_exception_has_error_code
+#define emu_call_far_imm	  test_emu_call_far_imm
+#define emu_call_far_mem	  test_emu_call_far_mem
+#define emu_jmp_far_imm		  test_emu_jmp_far_imm
+#define emu_jmp_far_mem		  test_emu_jmp_far_mem
+#define emu_ret_far		  test_emu_ret_far
+#define emu_int_n		  test_emu_int_n
+#define emu_int3		  test_emu_int3
+#define emu_int1		  test_emu_int1
+#define emu_into		  test_emu_into
+#define emu_iret		  test_emu_iret
+#define emu_sysenter		  test_emu_sysenter
+#define emu_sysexit		  test_emu_sysexit
+#define emu_mov_from_seg	  test_emu_mov_from_seg
+#define emu_mov_to_seg		  test_emu_mov_to_seg
+#define emu_push_seg		  test_emu_push_seg
+#define emu_pop_seg		  test_emu_pop_seg
+#define emu_load_far_ptr	  test_emu_load_far_ptr
+#define emu_lar			  test_emu_lar
+#define emu_lsl			  test_emu_lsl
+#define emu_verr		  test_emu_verr
+#define emu_verw		  test_emu_verw
+#define emu_arpl		  test_emu_arpl
+#define emu_sldt		  test_emu_sldt
+#define emu_str			  test_emu_str
+#define emu_lldt		  test_emu_lldt
+#define emu_ltr			  test_emu_ltr
+#define emu_sgdt		  test_emu_sgdt
+#define emu_sidt		  test_emu_sidt
+#define emu_lgdt		  test_emu_lgdt
+#define emu_lidt		  test_emu_lidt
+
+#include "monitor/segment.c"
+
+#include "monitor/segment_insn.c"
+
+#include "monitor/far.c"
+
+#include "monitor/interrupt.c"
+
+#define FAKE_SIZE (1u << 20)
+enum { PAGE_P = 1, PAGE_W = 2, PAGE_U = 4 };
+static u8 fake_memory[FAKE_SIZE];
+static u8 fake_pages[FAKE_SIZE / PAGE_SIZE];
+
+/* The last thing raised. */
+static struct {
+	jmp_buf env;
+	int vector; /* -1: nothing; UNSUPPORTED: raise_unsupported */
+	u32 error;
+	const char *what;
+} raised;
+enum { NOTHING = -1, UNSUPPORTED = -2, NO_ERROR_CODE = 0x10000 };
+
+_Noreturn void fake_raise_error(struct vcpu *v, int vector, u32 error)
+{
+	(void)v;
+	raised.vector = vector;
+	raised.error = error;
+	longjmp(raised.env, 1);
+}
+
+_Noreturn void fake_raise_exception(struct vcpu *v, int vector)
+{
+	fake_raise_error(v, vector, NO_ERROR_CODE);
+}
+
+_Noreturn void fake_raise_pf(struct vcpu *v, u32 linear, u32 error)
+{
+	(void)linear;
+	fake_raise_error(v, EXC_PF, error);
+}
+
+_Noreturn void fake_raise_unsupported(struct vcpu *v, const char *what)
+{
+	raised.what = what;
+	fake_raise_error(v, UNSUPPORTED, 0);
+}
+
+void fake_lin_probe(struct vcpu *v, u32 linear, unsigned n, int acc)
+{
+	u32 user = acc & ACC_USER ? PFERR_U : 0, write = acc & ACC_WRITE ? PFERR_W : 0;
+
+	for (unsigned k = 0; k < n; k++) {
+		u32 at = linear + k;
+		u8 page = at < FAKE_SIZE ? fake_pages[at / PAGE_SIZE] : 0;
+
+		if (!(page & PAGE_P))
+			fake_raise_pf(v, at, user | write);
+		if ((user && !(page & PAGE_U)) || (write && !(page & PAGE_W)))
+			fake_raise_pf(v, at, user | write | PFERR_P);
+	}
+}
+
+void fake_lin_read_buf(struct vcpu *v, u32 linear, void *buf, unsigned n, int acc)
+{
+	fake_lin_probe(v, linear, n, acc);
+	memcpy(buf, fake_memory + linear, n);
+}
+
+void fake_lin_write_buf(struct vcpu *v, u32 linear, const void *buf, unsigned n, int acc)
+{
+	fake_lin_probe(v, linear, n, acc | ACC_WRITE);
+	memcpy(fake_memory + linear, buf, n);
+}
+
+u64 fake_lin_read(struct vcpu *v, u32 linear, unsigned size, int acc)
+{
+	u64 x = 0;
+
+	fake_lin_read_buf(v, linear, &x, size, acc);
+	return x;
+}
+
+void fake_lin_write(struct vcpu *v, u32 linear, u64 value, unsigned size, int acc)
+{
+	fake_lin_write_buf(v, linear, &value, size, acc);
+}
+
+/*
+ * Runs a statement; `raised` says what it threw. Checked each time: whoever raises has changed nothing of the CPU.
+ * No test changes a local variable between the setjmp and a longjmp to it, so none has a clobbered one, whatever the compiler fears.
+ */
+#pragma GCC diagnostic ignored "-Wclobbered"
+static struct vcpu v, before;
+#define TRY(statement)                                                                                                                     \
+	do {                                                                                                                               \
+		raised.vector = NOTHING;                                                                                                   \
+		before = v;                                                                                                                \
+		if (setjmp(raised.env) == 0) {                                                                                             \
+			statement;                                                                                                         \
+		} else {                                                                                                                   \
+			before.nmi_blocked = v.nmi_blocked;                                                                                \
+			ck_assert_mem_eq(&v, &before, sizeof(v));                                                                          \
+		}                                                                                                                          \
+	} while (0)
+#define EXPECT_RAISE(statement, vec, err)                                                                                                  \
+	do {                                                                                                                               \
+		TRY(statement);                                                                                                            \
+		ck_assert_int_eq(raised.vector, vec);                                                                                      \
+		ck_assert_uint_eq(raised.error, err);                                                                                      \
+	} while (0)
+#define EXPECT_OK(statement)                                                                                                               \
+	do {                                                                                                                               \
+		TRY(statement);                                                                                                            \
+		ck_assert_int_eq(raised.vector, NOTHING);                                                                                  \
+	} while (0)
+#define EXPECT_UNSUPPORTED(statement, name)                                                                                                \
+	do {                                                                                                                               \
+		TRY(statement);                                                                                                            \
+		ck_assert_int_eq(raised.vector, UNSUPPORTED);                                                                              \
+		ck_assert_str_eq(raised.what, name);                                                                                       \
+	} while (0)
+
+/* Where the tables and stacks of the fake machine lie. */
+enum {
+	GDT = 0x1000,
+	LDT = 0x2000,
+	IDT = 0x3000,
+	TSS = 0x4000,
+	KSTACK = 0x8000, /* grows down from the end of this page */
+	RSTACK = 0x9000, /* ring 0's stack in the TSS, likewise */
+	USTACK = 0xa000,
+	DATA = 0xb000,
+};
+/* Selectors of the GDT. */
+enum {
+	KCS = 0x08,
+	KDS = 0x10,
+	UCS = 0x18,
+	UDS = 0x20,
+	TSS_SEL = 0x28,
+	LDT_SEL = 0x30,
+	SPARE = 0x38, /* the test's own */
+	SPARE2 = 0x40,
+	CONFORMING = 0x48, /* DPL 0 */
+	GDT_BYTES = 0x50,
+};
+/* Access bytes. */
+enum {
+	A_P = 0x80,
+	A_DPL3 = 0x60,
+	A_CODE = 0x9b,
+	A_DATA = 0x93,
+};
+
+static void put_raw(u32 at, u32 lo, u32 hi)
+{
+	memcpy(fake_memory + at, &lo, 4);
+	memcpy(fake_memory + at + 4, &hi, 4);
+}
+
+/* flags: the G, D/B, L, AVL nibble. */
+static void put_descriptor(u32 at, u32 base, u32 limit, u32 access, u32 flags)
+{
+	put_raw(at, (limit & 0xffff) | base << 16,
+		(base >> 16 & 0xff) | access << 8 | (limit & 0xf0000) | flags << 20 | (base & 0xff000000u));
+}
+
+static void put_gate(u32 at, u32 sel, u32 off, u32 access, u32 params)
+{
+	put_raw(at, (off & 0xffff) | sel << 16, (off & 0xffff0000u) | access << 8 | params);
+}
+
+static u32 peek(u32 at, unsigned size)
+{
+	u32 x = 0;
+
+	memcpy(&x, fake_memory + at, size);
+	return x;
+}
+
+static void poke(u32 at, u32 x, unsigned size)
+{
+	memcpy(fake_memory + at, &x, size);
+}
+
+/* A flat kernel at CPL 0. */
+static void machine_reset(void)
+{
+	memset(&v, 0, sizeof(v));
+	memset(fake_memory, 0, sizeof(fake_memory));
+	memset(fake_pages, PAGE_P | PAGE_W, sizeof(fake_pages));
+	fake_pages[USTACK / PAGE_SIZE] |= PAGE_U;
+	fake_pages[DATA / PAGE_SIZE] |= PAGE_U;
+	put_descriptor(GDT + KCS, 0, 0xfffff, A_CODE, 0xc);
+	put_descriptor(GDT + KDS, 0, 0xfffff, A_DATA, 0xc);
+	put_descriptor(GDT + UCS, 0, 0xfffff, A_CODE | A_DPL3, 0xc);
+	put_descriptor(GDT + UDS, 0, 0xfffff, A_DATA | A_DPL3, 0xc);
+	put_descriptor(GDT + TSS_SEL, TSS, 0x67, A_P | DESC_TSS32_AVAIL, 0);
+	put_descriptor(GDT + LDT_SEL, LDT, 0x1f, A_P | DESC_LDT, 0);
+	put_descriptor(GDT + CONFORMING, 0, 0xfffff, A_CODE | SEG_TYPE_C, 0xc);
+	poke(TSS + 4, RSTACK + 0x1000, 4);
+	poke(TSS + 8, KDS, 2);
+	v.cr0 = CR0_PE;
+	v.gdtr = (struct table_register){GDT, GDT_BYTES - 1};
+	v.idtr = (struct table_register){IDT, 0x7ff};
+	segment_set(&v, SEG_TR, TSS_SEL, TSS, 0x67, SEG_P | DESC_TSS32_BUSY);
+	segment_set(&v, SEG_LDTR, 0, 0, 0, SEG_UNUSABLE);
+	segment_set(&v, SEG_CS, KCS, 0, 0xffffffff, A_CODE | SEG_DB | SEG_G);
+	for (int n = 0; n <= SEG_GS; n++)
+		if (n != SEG_CS)
+			segment_set(&v, n, KDS, 0, 0xffffffff, A_DATA | SEG_DB | SEG_G);
+	v.regs[REG_ESP] = KSTACK + 0x1000;
+	v.eip = 0x100000;
+	v.next_eip = 0x100002;
+}
+
+/* The same machine in flat user mode. */
+static void machine_user(void)
+{
+	machine_reset();
+	v.cpl = 3;
+	segment_set(&v, SEG_CS, UCS | 3, 0, 0xffffffff, A_CODE | A_DPL3 | SEG_DB | SEG_G);
+	for (int n = 0; n <= SEG_GS; n++)
+		if (n != SEG_CS)
+			segment_set(&v, n, UDS | 3, 0, 0xffffffff, A_DATA | A_DPL3 | SEG_DB | SEG_G);
+	v.regs[REG_ESP] = USTACK + 0x1000;
+	v.sysflags = EFLAGS_IF;
+}
+
+/* An instruction with a register operand, or with memory at DS:DATA. */
+static struct emu_insn insn_reg(unsigned reg, unsigned rm, unsigned opsize)
+{
+	return (struct emu_insn){.opsize = (u8)opsize, .addrsize = 4, .stacksize = 4, .mod = 3, .reg = (u8)reg, .rm = (u8)rm};
+}
+
+static struct emu_insn insn_mem(unsigned reg, unsigned opsize)
+{
+	struct emu_insn i = insn_reg(reg, 0, opsize);
+
+	i.mod = 0;
+	i.has_mem = true;
+	i.seg = SEG_DS;
+	i.base = i.index = EMU_NO_REG;
+	i.scale = 1;
+	i.disp = DATA;
+	return i;
+}
+
+#endif
