@@ -135,6 +135,7 @@ static void run_test(const struct test *t, enum paging mode, const char *suffix,
 	if (verbose)
 		print("RUN  %s\n", running);
 	paging_set(mode);
+	asm volatile("fninit");
 	failures = skipped = 0;
 	started_at = ticks;
 	t->fn();

@@ -297,7 +297,7 @@ TEST(pushseg, "sensitive.push seg")
 		gdt_set(SEL_FREE, desc(0, 0xfffff, ACC_DATA | ACC_DPL(3), 0xc));
 		s.es = SEL_FREE | cpl_of(ring);
 		s.fs = SEL_FREE | 1;
-		s.gs = 3;
+		s.gs = ring ? UDS : 3;
 		if (ring == 3)
 			s.fs = SEL_FREE | 3;
 		in = s;
