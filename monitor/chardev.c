@@ -2,10 +2,10 @@
  * Character back ends: buffers, the stdio escapes, and what happens when a peer comes, goes or is slow. Specs are opened in chardev_open.c.
  *
  * Invariants: nothing here waits while vm->lock is held: descriptors are non-blocking, or (stdio that could not be opened anew) are asked
- * by poll() first. A descriptor that the process shares with others never gets O_NONBLOCK. Bytes of the guest go into a bounded ring, from
- * there to the peer at once when there are many and within FLUSH_DELAY_NS when there are few. Without a peer, output is dropped. Input that
- * the front end has no room for waits in `in`; while that is full nothing is read, except from a terminal, whose Ctrl-A must always work:
- * there, input is dropped.
+ * by poll() first. A descriptor that the process shares with others never gets O_NONBLOCK. What the peer does not take at once waits in a
+ * bounded ring for POLLOUT; devices gather bytes into lines (devices/txbuf.c), so each write is worth its system call. Without a peer,
+ * output is dropped. Input that the front end has no room for waits in `in`; while that is full nothing is read, except from a terminal,
+ * whose Ctrl-A must always work: there, input is dropped.
  */
 #include "monitor/chardev.h"
 
@@ -71,7 +71,6 @@ static void drop_output(struct chardev *c)
 {
 	c->out_len = 0;
 	c->out_blocked = false;
-	timer_del(&c->flush_timer);
 }
 
 /* The peer is gone: for good, or until the next one connects. */
@@ -138,14 +137,6 @@ static void flush_output(struct chardev *c)
 	update_watches(c);
 }
 
-static void on_flush_timer(void *opaque)
-{
-	struct chardev *c = opaque;
-
-	if (!c->out_blocked)
-		flush_output(c);
-}
-
 size_t chardev_write(struct chardev *c, const u8 *buf, size_t n)
 {
 	size_t taken = 0;
@@ -160,12 +151,8 @@ size_t chardev_write(struct chardev *c, const u8 *buf, size_t n)
 		c->out_len += k;
 		taken += k;
 	}
-	if (c->out_blocked || !c->out_len)
-		return taken;
-	if (c->out_len >= FLUSH_AT)
+	if (!c->out_blocked)
 		flush_output(c);
-	else if (!c->flush_timer.armed)
-		timer_mod(&c->flush_timer, clock_ns(&c->vm->clock) + FLUSH_DELAY_NS);
 	return taken;
 }
 
@@ -290,7 +277,6 @@ static void on_pty_timer(void *opaque)
 
 void chardev_start(struct chardev *c)
 {
-	timer_init(&c->flush_timer, c->vm, on_flush_timer, c);
 	timer_init(&c->pty_timer, c->vm, on_pty_timer, c);
 	c->next = c->vm->chardevs;
 	c->vm->chardevs = c;
@@ -338,7 +324,6 @@ void chardev_close(struct chardev *c)
 		return;
 	if (c->out_fd >= 0 && c->connected)
 		drain(c);
-	timer_del(&c->flush_timer);
 	timer_del(&c->pty_timer);
 	watch(c, c->in_fd, 0);
 	watch(c, c->out_fd, 0);

@@ -28,7 +28,7 @@ struct chardev {
 	bool escape_seen;	      /* stdio: the last byte was Ctrl-A */
 	bool out_blocked;	      /* waits for POLLOUT */
 	int watched_in, watched_out;  /* events now watched */
-	struct timer flush_timer, pty_timer;
+	struct timer pty_timer;
 
 	size_t in_len;
 	u8 in[CHARDEV_IN_SIZE];

@@ -2,9 +2,10 @@
  * The I/O thread's event loop: ppoll over an eventfd and the watched descriptors, with the nearest timer as its timeout.
  *
  * Invariants: everything but `wake_fd` and `stop` is guarded by vm->lock, which is released only while polling. The timer list is sorted by
- * deadline, first come first served among equals. `sleep_until` is meaningful while `sleeping`: whoever arms an earlier timer, or changes a
- * watch, then writes to the eventfd. A round fires no more timers than were due when it began, so a timer that always re-arms itself
- * in the past keeps neither descriptors nor the vCPU from their turn.
+ * `due`, first come first served among equals. `sleep_until` is meaningful while `sleeping`: whoever arms an earlier timer, or changes a
+ * watch, then writes to the eventfd. What a round of timers arms is due in the
+ * next round at the earliest, so one that always re-arms itself in the past keeps neither other timers, descriptors nor the vCPU from their
+ * turn.
  */
 #include "monitor/event.h"
 
@@ -39,6 +40,7 @@ struct event_loop {
 	struct watch watches[MAX_WATCHES];
 	unsigned watch_count;
 	u64 generation;
+	u64 round; /* vm time of the round of timers that is being fired, 0 otherwise */
 	bool sleeping;
 	u64 sleep_until; /* vm time; UINT64_MAX: no timer armed */
 };
@@ -71,8 +73,9 @@ void timer_mod(struct timer *t, u64 deadline)
 
 	timer_del(t);
 	t->deadline = deadline;
+	t->due = l->round ? MAX(deadline, l->round + 1) : deadline;
 	t->armed = true;
-	for (p = &l->timers; *p && (*p)->deadline <= deadline; p = &(*p)->next)
+	for (p = &l->timers; *p && (*p)->due <= t->due; p = &(*p)->next)
 		;
 	t->next = *p;
 	*p = t;
@@ -151,22 +154,19 @@ void event_stop(struct vm *vm)
 static bool run_timers(struct vm *vm)
 {
 	struct event_loop *l = vm->events;
-	u64 now = clock_ns(&vm->clock);
-	unsigned due = 0;
+	bool fired = false;
+	struct timer *t;
 
-	for (struct timer *t = l->timers; t && t->deadline <= now; t = t->next)
-		due++;
-	for (unsigned i = 0; i < due; i++) {
-		struct timer *t = l->timers;
-
-		if (!t || t->deadline > now)
-			break;
+	l->round = clock_ns(&vm->clock);
+	while ((t = l->timers) && t->due <= l->round) {
 		l->timers = t->next;
 		t->next = NULL;
 		t->armed = false;
 		t->fn(t->opaque);
+		fired = true;
 	}
-	return due > 0;
+	l->round = 0;
+	return fired;
 }
 
 static void run_watches(struct vm *vm, const struct pollfd *polled, const u64 *generations, unsigned n)
@@ -205,7 +205,7 @@ static void poll_once(struct vm *vm, u64 min_ns)
 	}
 	l->sleep_until = UINT64_MAX;
 	if (l->timers) {
-		u64 now = clock_ns(&vm->clock), deadline = l->timers->deadline, ns = deadline > now ? deadline - now : 0;
+		u64 now = clock_ns(&vm->clock), due = l->timers->due, ns = due > now ? due - now : 0;
 
 		ns = MAX(ns, min_ns);
 		l->sleep_until = now + ns;

@@ -20,6 +20,7 @@ struct timer {
 	void *opaque;
 	u64 deadline; /* vm time in ns; meaningful while armed */
 	bool armed;
+	u64 due; /* event.c's own: the deadline, or later if it was in the past when a round of timers armed it */
 	struct timer *next;
 };
 

@@ -1,0 +1,219 @@
+/* The command line: QEMU's spellings, defaults, and one clear line for every mistake. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "monitor/log.h"
+#include "monitor/options.h"
+
+#define MIB (1ull << 20)
+
+/* Splits a command line at spaces and parses it. */
+static void parse(struct options *o, char *line)
+{
+	char *argv[32];
+	int argc = 0;
+
+	argv[argc++] = "ringer";
+	for (char *word = strtok(line, " "); word; word = strtok(NULL, " "))
+		argv[argc++] = word;
+	argv[argc] = NULL;
+	options_parse(o, argc, argv);
+}
+#define PARSE(o, text)                                                                                                                     \
+	char words_##o[] = text;                                                                                                           \
+	struct options o;                                                                                                                  \
+	parse(&o, words_##o)
+
+START_TEST(defaults)
+{
+	PARSE(o, "-kernel k");
+
+	ck_assert_str_eq(o.kernel, "k");
+	ck_assert_ptr_null(o.initrd);
+	ck_assert_uint_eq(o.ram_size, 128 * MIB);
+	ck_assert_uint_eq(o.serial_count, 1);
+	ck_assert_str_eq(o.serial[0], "stdio");
+	ck_assert(!o.debug_exit && !o.no_reboot && !o.no_shutdown);
+	ck_assert_uint_eq(o.debug_exit_iobase, 0x501);
+	ck_assert_uint_eq(o.debug_exit_iosize, 2);
+	ck_assert_uint_eq(o.tc_size, 64 * MIB);
+	ck_assert_uint_eq(o.log_mask, 0);
+}
+END_TEST
+
+START_TEST(everything)
+{
+	PARSE(o, "-kernel k --initrd i -append a -m 1G -nographic -serial file:x -serial none -debugcon null -no-reboot --no-shutdown "
+		 "-d int,exec -D log -accel bt,flavour=checked,tb-size=1 -M pc -smp 1 -device isa-debug-exit,iobase=0xf4,iosize=0x04 "
+		 "-monitor none");
+
+	ck_assert_str_eq(o.initrd, "i");
+	ck_assert_str_eq(o.append, "a");
+	ck_assert_uint_eq(o.ram_size, 1024 * MIB);
+	ck_assert(o.nographic);
+	ck_assert_uint_eq(o.serial_count, 2);
+	ck_assert_str_eq(o.serial[0], "file:x");
+	ck_assert_str_eq(o.serial[1], "none");
+	ck_assert_str_eq(o.debugcon, "null");
+	ck_assert(o.no_reboot && o.no_shutdown && o.debug_exit);
+	ck_assert_uint_eq(o.log_mask, LOG_INT | LOG_EXEC);
+	ck_assert_str_eq(o.log_file, "log");
+	ck_assert_uint_eq(o.tc_size, MIB);
+	ck_assert_uint_eq(o.debug_exit_iobase, 0xf4);
+	ck_assert_uint_eq(o.debug_exit_iosize, 4);
+}
+END_TEST
+
+static const struct {
+	const char *arg;
+	u64 size;
+} sizes[] = {
+	{"64", 64 * MIB},   {"64M", 64 * MIB}, {"64m", 64 * MIB},    {"size=256M", 256 * MIB}, {"1048576K", 1024 * MIB},
+	{"2G", 2048 * MIB}, {"1", MIB},	       {"64G", 65536 * MIB}, {"1025k", MIB + 4096},    {"1048577b", MIB + 4096},
+};
+
+START_TEST(memory_sizes)
+{
+	char line[64];
+	struct options o;
+
+	snprintf(line, sizeof(line), "-kernel k -m %s", sizes[_i].arg);
+	parse(&o, line);
+	ck_assert_uint_eq(o.ram_size, sizes[_i].size);
+}
+END_TEST
+
+START_TEST(actions)
+{
+	PARSE(o, "-kernel k -action reboot=shutdown,shutdown=pause");
+
+	ck_assert(o.no_reboot && o.no_shutdown);
+}
+END_TEST
+
+START_TEST(rtc)
+{
+	PARSE(o, "-kernel k -rtc base=2000-02-29T12:00:00");
+	PARSE(u, "-kernel k -rtc base=utc,clock=host");
+
+	ck_assert_int_le(llabs(o.rtc_offset_sec + (s64)time(NULL) - 951825600), 2);
+	ck_assert_int_eq(u.rtc_offset_sec, 0);
+}
+END_TEST
+
+/* Runs the parser in a child; its exit status, and what it wrote to stdout (want_stdout) or stderr. */
+static int run(const char *text, bool want_stdout, char *out, size_t size)
+{
+	int fds[2], status;
+	ssize_t n;
+	size_t len = 0;
+	pid_t pid;
+
+	ck_assert_int_eq(pipe(fds), 0);
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		char line[512];
+		struct options o;
+
+		dup2(fds[1], want_stdout ? STDOUT_FILENO : STDERR_FILENO);
+		snprintf(line, sizeof(line), "%s", text);
+		parse(&o, line);
+		_exit(99);
+	}
+	close(fds[1]);
+	while (len < size - 1 && (n = read(fds[0], out + len, size - 1 - len)) > 0)
+		len += (size_t)n;
+	out[len] = '\0';
+	close(fds[0]);
+	waitpid(pid, &status, 0);
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static const struct {
+	const char *line, *says;
+} mistakes[] = {
+	{"-foo", "-foo: invalid option"},
+	{"--foo", "--foo: invalid option"},
+	{"", "no kernel"},
+	{"-kernel", "-kernel: requires an argument"},
+	{"disk.img", "disk images are not supported"},
+	{"-kernel k -m", "-m: requires an argument"},
+	{"-kernel k -m x", "not a memory size"},
+	{"-kernel k -m -5", "not a memory size"},
+	{"-kernel k -m 5X", "not a memory size"},
+	{"-kernel k -m 5MB", "not a memory size"},
+	{"-kernel k -m 0", "between 1 MiB and 64 GiB"},
+	{"-kernel k -m 1023K", "between 1 MiB and 64 GiB"},
+	{"-kernel k -m 65G", "between 1 MiB and 64 GiB"},
+	{"-kernel k -m 99999999999999999999", "not a memory size"},
+	{"-kernel k -m 18446744073709551615G", "between 1 MiB and 64 GiB"},
+	{"-kernel k -smp 2", "only one CPU"},
+	{"-kernel k -smp cpus=1,cores=4", "only one CPU"},
+	{"-kernel k -M q35", "unsupported machine type 'q35'"},
+	{"-kernel k -accel kvm", "'kvm' is not supported"},
+	{"-kernel k -accel tcg", "'tcg' is not supported"},
+	{"-kernel k -accel bt,flavour=direct", "unsupported flavour 'direct'"},
+	{"-kernel k -accel bt,tb-size=0", "between 1 and 1024"},
+	{"-kernel k -accel bt,tb-size=x", "not a number"},
+	{"-kernel k -accel bt,foo=1", "invalid property 'foo'"},
+	{"-kernel k -d nosuch", "invalid log item 'nosuch'"},
+	{"-kernel k -d int,,exec", "invalid log item ''"},
+	{"-kernel k -cpu nosuchcpu", "-cpu: "},
+	{"-kernel k -device e1000", "unsupported device 'e1000'"},
+	{"-kernel k -device isa-debug-exit,iobase=0x10000", "between 0 and 65535"},
+	{"-kernel k -device isa-debug-exit,iobase=0xffff,iosize=2", "end beyond"},
+	{"-kernel k -display gtk", "only 'none'"},
+	{"-kernel k -rtc base=yesterday", "not a date"},
+	{"-kernel k -action panic=none", "invalid action"},
+	{"-kernel k -serial null -serial null -serial null -serial null -serial null", "only 4 serial ports"},
+};
+
+START_TEST(one_clear_line)
+{
+	char err[4096];
+
+	ck_assert_int_eq(run(mistakes[_i].line, false, err, sizeof(err)), 1);
+	ck_assert_msg(strncmp(err, "ringer: ", 8) == 0 && strstr(err, mistakes[_i].says), "'%s' says '%s'", mistakes[_i].line, err);
+	ck_assert_ptr_eq(strchr(err, '\n'), err + strlen(err) - 1);
+}
+END_TEST
+
+static const struct {
+	const char *line, *says;
+} questions[] = {
+	{"-h", "-kernel FILE"},	     {"--help", "-append TEXT"}, {"-version", "ringer "}, {"--version", "ringer "},
+	{"-d help", "guest_errors"}, {"-cpu help", "max"},	 {"-M help", "pc"},	  {"-accel help", "bt"},
+};
+
+START_TEST(help)
+{
+	char out[16384];
+
+	ck_assert_int_eq(run(questions[_i].line, true, out, sizeof(out)), 0);
+	ck_assert_msg(strstr(out, questions[_i].says), "'%s' says '%s'", questions[_i].line, out);
+}
+END_TEST
+
+Suite *options_suite(void);
+Suite *options_suite(void)
+{
+	Suite *s = suite_create("options");
+	TCase *t = tcase_create("options");
+
+	tcase_add_test(t, defaults);
+	tcase_add_test(t, everything);
+	tcase_add_loop_test(t, memory_sizes, 0, (int)ARRAY_SIZE(sizes));
+	tcase_add_test(t, actions);
+	tcase_add_test(t, rtc);
+	tcase_add_loop_test(t, one_clear_line, 0, (int)ARRAY_SIZE(mistakes));
+	tcase_add_loop_test(t, help, 0, (int)ARRAY_SIZE(questions));
+	suite_add_tcase(s, t);
+	return s;
+}
