@@ -15,11 +15,11 @@
 /* Splits a command line at spaces and parses it. */
 static void parse(struct options *o, char *line)
 {
-	char *argv[32];
+	char *argv[64];
 	int argc = 0;
 
 	argv[argc++] = "ringer";
-	for (char *word = strtok(line, " "); word; word = strtok(NULL, " "))
+	for (char *word = strtok(line, " "); word && argc < 63; word = strtok(NULL, " "))
 		argv[argc++] = word;
 	argv[argc] = NULL;
 	options_parse(o, argc, argv);
