@@ -84,6 +84,24 @@ unit: $(B)/tests/unit/unit
 -include guestos/guestos.mk
 
 # --- demo, check, bench ---
+# Each installs what is missing first; the build is a make of its own, for only then does it find what was installed.
+BUILD = $(Q)$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
+# GUEST=686-pae or rt-686-pae boots another kernel.
+demo: install-deps
+	$(BUILD) all guestos
+	$(Q)RINGER=$(B)/ringer scripts/demo.sh $(GUEST)
+
+check: install-deps
+	$(BUILD) all guestos $(B)/tests/unit/unit
+	$(Q)MODE=$(MODE) tests/run.sh
+
+# BENCH_ARGS="--runs 3 686"
+bench: install-deps
+	$(BUILD) all
+	$(Q)scripts/bench-boot.sh --ringer $(B)/ringer $(BENCH_ARGS)
+
+.PHONY: demo check bench
 
 # --- upkeep ---
 install-deps:

@@ -73,13 +73,16 @@ fetch() {
 	dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$apt_dir/root" --wildcards "./$glob" || die "$package does not hold $glob"
 	fetched=$(find "$apt_dir/root" -type f -path "$apt_dir/root/$glob" | head -n 1)
 	[ -s "$fetched" ] || die "$package does not hold $glob"
+	# shellcheck disable=SC2016 # dpkg's variables
 	version=$(dpkg-deb --show --showformat='${Package} ${Version}' "$deb")
 }
 
 # keep TARGET: moves $fetched to its place; the hash comes last and makes it valid.
 keep() {
-	mkdir -p "$(dirname "$1")" && rm -f "$1.sha256" && mv "$fetched" "$1" && echo "$version" >"$1.version" &&
-		sha256sum <"$1" >"$1.sha256.new" && mv "$1.sha256.new" "$1.sha256" || die "cannot write $1"
+	if ! { mkdir -p "$(dirname "$1")" && rm -f "$1.sha256" && mv "$fetched" "$1" && echo "$version" >"$1.version" &&
+		sha256sum <"$1" >"$1.sha256.new" && mv "$1.sha256.new" "$1.sha256"; }; then
+		die "cannot write $1"
+	fi
 	echo "fetch-guests: $1 is from $version"
 }
 

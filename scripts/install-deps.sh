@@ -1,0 +1,61 @@
+#!/bin/bash
+# Installs what Ringer's build and its tests need, on a Debian-family machine. Says what it installs; if all is there it does nothing.
+set -u
+
+# A tool, header or library file of each package tells whether it is there, so that hand-made installations count too.
+# "package|test": the test is a shell command.
+needs=(
+	"gcc|command -v gcc"
+	"make|command -v make"
+	"pkg-config|command -v pkg-config"
+	"libc6-dev|[ -e /usr/include/stdio.h ]"
+	"libzydis-dev|header Zydis/Zydis.h"
+	"libcapstone-dev|header capstone/capstone.h"
+	"check|header check.h"
+	"acpica-tools|command -v iasl"
+	"gcc-multilib|multilib"
+	"cpio|command -v cpio"
+	"gzip|command -v gzip"
+	"xz-utils|command -v xz"
+	"clang-format|command -v clang-format"
+	"qemu-system-x86|command -v qemu-system-i386"
+	"python3|command -v python3"
+)
+
+header() {
+	echo "#include <$1>" | gcc -E - >/dev/null 2>&1
+}
+# What gcc -m32 needs: its own 32-bit libgcc.
+multilib() {
+	[ -e "$(gcc -m32 -print-libgcc-file-name 2>/dev/null)" ]
+}
+
+missing=()
+for need in "${needs[@]}"; do
+	eval "${need#*|}" >/dev/null 2>&1 || missing+=("${need%%|*}")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+	echo "install-deps: please install what provides these Debian packages: ${missing[*]}" >&2
+	exit 1
+fi
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+	if ! command -v sudo >/dev/null; then
+		echo "install-deps: not root, and sudo is not here. Please install: ${missing[*]}" >&2
+		exit 1
+	fi
+	as_root=(sudo)
+fi
+echo "install-deps: installing ${missing[*]}"
+
+apt() {
+	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o Acquire::Retries=3 "$@"
+}
+# The index may never have been read, or be out of date. A foreign source that fails must not stop the rest.
+apt update || echo "install-deps: warning: apt-get update reported a problem; going on with what it has" >&2
+apt install -y --no-install-recommends "${missing[@]}" || {
+	echo "install-deps: could not install: ${missing[*]}" >&2
+	exit 1
+}

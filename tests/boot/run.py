@@ -1,0 +1,255 @@
+#!/usr/bin/env python3
+"""Boots Debian's kernels and checks what they say.
+
+  tests/boot/run.py [--runner COMMAND] [CASE...]
+
+COMMAND is build/release/ringer, or for instance "qemu-system-i386 -accel tcg" to see whether the guests and the tests are right.
+Prints PASS and FAIL lines and a SUMMARY; a guest's own checks count one by one. Logs are in build/tests/boot/.
+"""
+
+import argparse
+import os
+import re
+import shlex
+import signal
+import sys
+import time
+
+from machine import PROMPT, Failure, Machine
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+GUESTS = os.path.join(ROOT, "build/guests")
+LOGS = os.path.join(ROOT, "build/tests/boot")
+BOOT = 120  # seconds that a boot may take on a slow, busy host
+IDLE_SHARE = 0.03
+
+CASES = {}
+
+
+def case(function):
+    CASES[function.__name__.replace("_", "-")] = function
+    return function
+
+
+class Run:
+    """One case: starts machines and counts checks."""
+
+    def __init__(self, runner, name):
+        self.runner, self.name = runner, name
+        self.passed = self.failed = 0
+        self.machines = []
+
+    def start(self, flavour, append="", options=(), terminal=False, memory=256):
+        argv = shlex.split(self.runner) + ["-nographic", "-m", str(memory)]
+        argv += ["-kernel", f"{GUESTS}/{flavour}/vmlinuz", "-initrd", f"{GUESTS}/initramfs.cpio.gz"]
+        argv += ["-append", f"console=ttyS0 {append} ringer.now={int(time.time())}", *options]
+        suffix = f"-{len(self.machines)}" if self.machines else ""
+        machine = Machine(argv, os.path.join(LOGS, f"{self.name}{suffix}.log"), terminal)
+        self.machines.append(machine)
+        return machine
+
+    def check(self, name, ok):
+        self.passed += bool(ok)
+        self.failed += not ok
+        if not ok:
+            print(f"FAIL {self.name}: {name}", flush=True)
+
+    def skip(self, why):
+        print(f"SKIP {self.name}: {why}", flush=True)
+
+    def guest_checks(self, text):
+        """Counts a guest's PASS and FAIL lines, which must agree with its SUMMARY."""
+        lines = re.findall(r"^(PASS|FAIL) (.*?)\r*$", text, re.M)
+        passed = sum(kind == "PASS" for kind, _ in lines)
+        for kind, name in lines:
+            if kind == "FAIL":
+                print(f"FAIL {self.name}: guest: {name}", flush=True)
+        self.passed += passed
+        self.failed += len(lines) - passed
+        summary = re.search(r"^SUMMARY: (\d+) passed, (\d+) failed", text, re.M)
+        self.check("the guest's summary", summary and summary.groups() == (str(passed), str(len(lines) - passed)) and passed > 0)
+
+    def run_test(self, flavour, test, append="", limit=BOOT, **kwargs):
+        """Boots to one of the initramfs's tests, which ends the machine."""
+        machine = self.start(flavour, f"ringer.test={test} {append}", **kwargs)
+        status = machine.wait(limit)
+        self.guest_checks(machine.text)
+        self.check(f"exit status {status}, not 0", status == 0)
+        return machine
+
+
+@case
+def boot_686(run):
+    run.run_test("686", "basic")
+
+
+@case
+def boot_686_pae(run):
+    run.run_test("686-pae", "basic")
+
+
+@case
+def boot_rt_686_pae(run):
+    run.run_test("rt-686-pae", "basic")
+
+
+@case
+def small_cache(run):
+    """A translation cache that holds a fraction of what the guest runs: slower, and otherwise the same."""
+    accel = "tcg,tb-size=1" if "qemu" in run.runner else "bt,tb-size=1"
+    run.runner = re.sub(r" -accel \S+", "", run.runner)
+    run.run_test("686", "basic", options=("-accel", accel), limit=2 * BOOT)
+
+
+@case
+def high_memory(run):
+    """Memory above 4 GiB, where a PAE kernel puts its programs first."""
+    if "qemu" in run.runner:
+        run.skip("TCG before QEMU 9 cuts physical addresses to 32 bits")
+        return
+    run.run_test("686-pae", "memory", "ringer.memory=5120", memory=5120)
+
+
+@case
+def small_memory(run):
+    run.run_test("686", "memory", "ringer.memory=64", memory=64)
+
+
+@case
+def serial_file(run):
+    path = os.path.join(LOGS, "serial-file.out")
+    machine = run.start("686", "ringer.test=reboot", options=("-no-reboot", "-serial", f"file:{path}"))
+    status = machine.wait(BOOT)
+    with open(path, encoding="latin-1") as f:
+        run.guest_checks(f.read())
+    run.check("nothing of the guest's on stdout", "Linux version" not in machine.text)
+    run.check(f"exit status {status} after a reboot under -no-reboot, not 0", status == 0)
+
+
+@case
+def reset(run):
+    """A reboot boots the same guest again, also when its files are gone by then."""
+    machine = run.start("686", "ringer.test=reboot")
+    for _ in range(2):
+        machine.expect(r"Linux version", BOOT)
+        machine.expect(r"^SUMMARY: 1 passed, 0 failed", BOOT)
+        run.check("booted", True)
+    machine.expect(r"Linux version", BOOT)
+    machine.kill()
+    machine.wait(10)
+
+
+@case
+def interactive(run):
+    machine = run.start("686", terminal=True)
+    machine.expect(PROMPT, BOOT)
+    steps = (
+        ("the console is the terminal", "tty", r"^/dev/ttyS0\r*$"),
+        ("backspace", "echo 1x\x7f2", r"^12\r*$"),
+        ("cursor keys", "echo 13\x1b[D2", r"^123\r*$"),
+        ("Ctrl-A and Ctrl-E move in the line", "cho 1\x01\x01e\x052", r"^12\r*$"),
+        ("history", "\x1b[A", r"^12\r*$"),
+        ("completion", "cat /etc/pas\t", r"^root:x:0"),
+        ("a pipeline", "seq 1 100 | sort -n | tail -n 1", r"^100\r*$"),
+        ("a long line", "echo " + "a" * 300 + " | wc -c", r"^301\r*$"),
+    )
+    for name, line, pattern in steps:
+        try:
+            machine.command(line, pattern)
+            run.check(name, True)
+        except Failure as failure:
+            run.check(f"{name}: {failure}", False)
+            return
+    machine.send("sleep 1000\r")
+    time.sleep(1)
+    machine.send("\x03")
+    machine.expect(PROMPT, 10)
+    machine.command("echo status=$?", r"^status=130\r*$")
+    run.check("Ctrl-C", True)
+    machine.send("sleep 1000\r")
+    time.sleep(1)
+    machine.send("\x1a")
+    machine.expect(r"Stopped", 10)
+    machine.expect(PROMPT, 10)
+    machine.command("bg; jobs", r"\[1\].*Running.*sleep 1000")
+    machine.command("kill %1; wait; jobs; echo jobs=$?", r"^jobs=0\r*$")
+    machine.send("sleep 2 &\r")
+    machine.expect(PROMPT, 10)
+    machine.command("fg; echo fg=$?", r"^fg=0\r*$")
+    run.check("job control", True)
+    run.check("the terminal is raw while it runs", not machine.settings_restored())
+    machine.send("\x01x")
+    status = machine.wait(10)
+    run.check(f"exit status {status} after Ctrl-A x, not 0", status == 0)
+    run.check("terminal restored after Ctrl-A x", machine.settings_restored())
+
+
+@case
+def leave_shell(run):
+    machine = run.start("686", "quiet", terminal=True)
+    machine.expect(PROMPT, BOOT)
+    machine.send("poweroff\r")
+    status = machine.wait(30)
+    run.check(f"exit status {status} after poweroff, not 0", status == 0)
+    run.check("terminal restored after poweroff", machine.settings_restored())
+
+
+@case
+def signals(run):
+    for number in (signal.SIGTERM, signal.SIGINT):
+        machine = run.start("686", "quiet", terminal=True)
+        machine.expect(PROMPT, BOOT)
+        machine.kill(number)
+        status = machine.wait(10)
+        expected = 0 if machine.is_qemu else 128 + number
+        run.check(f"exit status {status} after {number.name}, not {expected}", status == expected)
+        run.check(f"terminal restored after {number.name}", machine.settings_restored())
+
+
+@case
+def idle(run):
+    """A guest that has nothing to do costs next to nothing."""
+    machine = run.start("686", "ringer.test=idle")
+    machine.expect(r"^IDLE-BEGIN", BOOT)
+    cpu, begin = machine.cpu_seconds(), time.monotonic()
+    time.sleep(10)
+    share = (machine.cpu_seconds() - cpu) / (time.monotonic() - begin)
+    print(f"     idle: {100 * share:.1f} % of a core")
+    run.check(f"idle costs {100 * share:.1f} % of a core, more than {100 * IDLE_SHARE:.0f} %", share <= IDLE_SHARE)
+    machine.expect(r"^IDLE-END", 20)
+    status = machine.wait(30)
+    run.check(f"exit status {status}, not 0", status == 0)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runner", default=os.path.join(ROOT, "build/release/ringer"))
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="of " + ", ".join(CASES))
+    args = parser.parse_args()
+    for name in args.cases:
+        if name not in CASES:
+            parser.error(f"there is no case {name!r}")
+    os.makedirs(LOGS, exist_ok=True)
+    passed = failed = 0
+    for name in args.cases or CASES:
+        run = Run(args.runner, name)
+        begin = time.monotonic()
+        try:
+            CASES[name](run)
+        except (Failure, OSError) as failure:
+            run.check(failure, False)
+        for machine in run.machines:
+            machine.close()
+        if run.failed:
+            for machine in run.machines:
+                print("\n".join("    | " + line for line in machine.text.splitlines()[-15:]))
+                print(f"    log: {machine.log.name}")
+        verdict = "FAIL" if run.failed else "PASS"
+        print(f"{verdict} {name}: {run.passed} checks passed, {run.failed} failed, {time.monotonic() - begin:.1f} s", flush=True)
+        passed += run.passed
+        failed += run.failed
+    print(f"SUMMARY: {passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+sys.exit(main())

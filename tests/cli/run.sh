@@ -1,0 +1,147 @@
+#!/bin/bash
+# What a user gets wrong: one clear line on stderr, exit status 1, and nothing half-done.
+#   tests/cli/run.sh RINGER
+# Prints PASS and FAIL lines and a SUMMARY.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+
+ringer=${1:-build/release/ringer}
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+trap 'exit 1' INT TERM
+python3 tests/cli/images.py "$dir" || exit 1
+passed=0
+failed=0
+
+verdict() {
+	if [ "$1" = PASS ]; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+	fi
+	echo "$1 $2"
+}
+
+run() {
+	timeout 20 "$ringer" "$@" </dev/null >"$dir/out" 2>"$dir/err"
+	status=$?
+}
+
+# wrong PATTERN ARGUMENT...: the command line is refused with a line that matches the extended regular expression.
+wrong() {
+	local pattern=$1 name
+	shift
+	run "$@"
+	name="$*"
+	name=${name//$dir\//}
+	if [ $status -ne 1 ]; then
+		verdict FAIL "$name: exit status $status, not 1"
+	elif [ "$(wc -l <"$dir/err")" -ne 1 ] || ! grep -q '^ringer: ' "$dir/err"; then
+		verdict FAIL "$name: not one line on stderr: $(head -c 300 "$dir/err")"
+	elif [ -s "$dir/out" ]; then
+		verdict FAIL "$name: output on stdout: $(head -c 300 "$dir/out")"
+	elif ! grep -qE -- "$pattern" "$dir/err"; then
+		verdict FAIL "$name: no '$pattern' in: $(cat "$dir/err")"
+	else
+		verdict PASS "$name: $(sed "s|$dir/||g; s|^ringer: ||" "$dir/err")"
+	fi
+}
+
+# kernel PATTERN IMAGE [ARGUMENT...]
+kernel() {
+	local pattern=$1 image=$2
+	shift 2
+	wrong "$pattern" -nographic -m 128 -kernel "$dir/$image" "$@"
+}
+
+# Options
+wrong 'nothing to boot|-kernel' -nographic
+wrong 'nothing to boot|-kernel'
+wrong 'frobnicate' -frobnicate
+wrong 'frobnicate' --frobnicate
+wrong 'stray' stray
+wrong '-kernel' -kernel
+wrong '-m' -nographic -kernel "$dir/good" -m
+for size in 0 -5 x 12q 99999999999999999999 1 4096G; do
+	wrong "-m|memory" -nographic -kernel "$dir/good" -m "$size"
+done
+wrong 'kvm' -nographic -kernel "$dir/good" -accel kvm
+wrong 'speed' -nographic -kernel "$dir/good" -accel bt,speed=11
+wrong 'purple' -nographic -kernel "$dir/good" -accel bt,flavour=purple
+wrong 'tb-size' -nographic -kernel "$dir/good" -accel bt,tb-size=0
+wrong 'tb-size' -nographic -kernel "$dir/good" -accel bt,tb-size=x
+wrong 'z80' -nographic -kernel "$dir/good" -cpu z80
+wrong 'sse99' -nographic -kernel "$dir/good" -cpu max,+sse99
+wrong 'everything' -nographic -kernel "$dir/good" -d everything
+wrong 'directory' -nographic -kernel "$dir/good" -d int -D "$dir/none/log"
+wrong 'carrier-pigeon' -nographic -kernel "$dir/good" -serial carrier-pigeon
+wrong 'directory' -nographic -kernel "$dir/good" -serial "file:$dir/none/out"
+wrong 'e1000' -nographic -kernel "$dir/good" -device e1000
+wrong 'iobase' -nographic -kernel "$dir/good" -device isa-debug-exit,iobase=x
+wrong 'iobase' -nographic -kernel "$dir/good" -device isa-debug-exit,iobase=0x12345
+
+# Files
+kernel 'No such file' none
+kernel 'is a directory' .
+kernel 'is empty' empty
+wrong 'Input/output error|Permission denied' -nographic -kernel /proc/self/mem
+kernel 'No such file' good -initrd "$dir/none"
+kernel 'is a directory' good -initrd "$dir"
+kernel 'is empty' good -initrd "$dir/empty"
+
+# Linux images
+kernel 'unknown format' short
+kernel 'truncated' in-header
+kernel 'truncated' in-setup
+kernel 'truncated: .* bytes of ' truncated
+kernel 'truncated' syssize
+kernel 'HdrS' magic
+kernel 'boot flag' boot-flag
+kernel 'zImage' zimage
+kernel 'protocol 1.05' old
+kernel '64-bit kernel' amd64
+kernel 'kernel_alignment' alignment
+kernel 'too little memory.*-m 201' big
+kernel 'more than a 32-bit PC has' huge
+kernel 'beyond 4 GiB' beyond
+kernel 'initrd.*do not fit below' low-initrd -initrd "$dir/initrd"
+kernel 'initrd.*at least -m 42' good -initrd "$dir/initrd" -m 32
+kernel 'too long.*255' good -append "$(printf 'x%.0s' {1..256})"
+kernel 'too little memory' good -m 1
+
+# Multiboot images
+kernel '64-bit ELF' mb-x86-64
+kernel 'machine 40' mb-arm
+kernel 'flags 0x8' mb-flags
+kernel 'outside memory' mb-outside
+kernel 'at least -m 201' mb-more
+kernel 'outside memory' mb-rom
+kernel 'outside memory' mb-wrap
+kernel 'more bytes in the file' mb-filesz
+kernel 'truncated' mb-cut
+kernel 'truncated' mb-phnum
+kernel 'too short' mb-phentsize
+kernel 'nothing to load' mb-nothing
+kernel 'entry point' mb-entry
+kernel 'load_addr' kludge-addr
+kernel 'load_end_addr' kludge-end
+kernel 'bss_end_addr' kludge-bss
+kernel 'truncated' kludge-cut
+kernel 'No such file' mb -initrd "$dir/good,$dir/none args"
+kernel 'too little memory' mb -initrd "$dir/initrd,$dir/initrd" -m 64
+
+# Others
+kernel 'unknown format' text
+kernel 'unknown format' zero
+kernel 'gzip' gzip
+kernel 'Multiboot 2' mb2
+kernel 'without a Multiboot 1 header' elf
+
+# What must work
+run -version
+if [ $status -eq 0 ] && grep -qE '[0-9]+\.[0-9]+' "$dir/out" && [ ! -s "$dir/err" ]; then verdict PASS -version; else verdict FAIL -version; fi
+run -h
+if [ $status -eq 0 ] && grep -q -- '-kernel' "$dir/out" && [ ! -s "$dir/err" ]; then verdict PASS -h; else verdict FAIL -h; fi
+
+echo "SUMMARY: $passed passed, $failed failed"
+[ $failed -eq 0 ]
