@@ -57,6 +57,15 @@ $(B)/%.o: %.S
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# The DSDT as a C array for acpi.c; a warning of iasl's is an error.
+$(B)/gen/dsdt.hex: monitor/devices/dsdt.asl
+	@echo "  ASL     $<"
+	@mkdir -p $(@D)
+	$(Q)iasl -we -tc -p $(B)/gen/dsdt $< >$(B)/gen/dsdt.log 2>&1 || { cat $(B)/gen/dsdt.log; rm -f $@; exit 1; }
+	$(Q)sed -i 's/^unsigned char/static const unsigned char/' $@
+
+$(B)/monitor/acpi.o: $(B)/gen/dsdt.hex
+
 -include $(OBJS:.o=.d) $(B)/monitor/main.d
 
 # Unit tests: tests/unit/test_NAME.c defines `Suite *NAME_suite(void)`; the runner finds it through a list made from the files' names.
