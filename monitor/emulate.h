@@ -81,6 +81,12 @@ static inline void emu_rm_write(struct vcpu *v, const struct emu_insn *i, unsign
 		reg_set(v, i->rm, size, x);
 }
 
+/* Is there an event that the dispatcher can act on now? Long instructions that can be interrupted ask it between their parts. */
+static inline bool emu_event_due(const struct vcpu *v)
+{
+	return unlikely(v->events & (v->sysflags & EFLAGS_IF ? ~0u : ~(u32)EV_INTR));
+}
+
 /*
  * The handlers, from one table: X(name). The translator's instruction table names them as emu_NAME.
  * Far transfers, INT and IRET: monitor/far.c. Privileged and sensitive: monitor/priv.c, monitor/segment_insn.c. Legacy arithmetic (BCD, BOUND...): monitor/legacy.c.
