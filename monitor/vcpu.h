@@ -20,9 +20,9 @@
 struct vm;
 struct tc;
 struct softmmu;
-struct translator;
+struct xlate;
 struct state;
-struct jump_cache;
+
 
 struct segment {
 	u32 base;
@@ -58,11 +58,13 @@ struct vcpu {
 	u64 hflags;       /* EFLAGS_HOST bits (arithmetic flags and DF); other bits are garbage to be masked */
 	u32 sysflags;     /* all other EFLAGS: IF IOPL NT RF VM AC TF ID..., without bit 1 */
 	_Atomic u32 events; /* EV_* */
-	struct jump_cache *jc; /* current jump cache, or the all-miss one after vcpu_kick */
+	_Atomic(u64 *) jc; /* entries of the current jump cache, or of the all-miss one after a kick */
 	u64 *table;       /* current checked-flavour table (see shadowpt/softmmu.h) */
-	struct segment seg[SEG_COUNT];
-	u64 scratch[4];
 	u64 host_rsp;     /* RSP at vcpu_enter, for unwinding out of translated code */
+	u32 mask_no_if;   /* ~EFLAGS_IF, EFLAGS_HOST, 31, 15: for flag-free masking by PEXT and PDEP in translated code */
+	u32 mask_host;
+	u32 mask31, mask15;
+	struct segment seg[SEG_COUNT];
 
 	/* --- architectural, read by translated code rarely or never --- */
 	u32 cpl;
@@ -74,6 +76,10 @@ struct vcpu {
 	u32 sysenter_cs, sysenter_esp, sysenter_eip;
 	u64 mtrr_def_type, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
 	u64 mcg_status;
+	u64 msr_store[16]; /* MSRs that only remember what was written; msr.c's, all of it is saved */
+	/* Last x87 instruction and operand, for the environment images: the host's own are host addresses, which the guest must not see. */
+	u32 fpu_ip, fpu_dp;
+	u16 fpu_cs, fpu_ds, fpu_op;
 
 	/* Inhibits interrupts (and for MOV SS also debug traps) until the next instruction has completed, SDM Vol. 3A 6.8.3. */
 	enum { SHADOW_NONE, SHADOW_STI, SHADOW_MOV_SS } shadow;
@@ -92,11 +98,19 @@ struct vcpu {
 	/* --- the monitor's --- */
 	struct vm *vm;
 	struct softmmu *mmu;
-	struct translator *tr;
+	struct xlate *xlate;
 	struct tc *tc;
 	const struct cpu_model *model;
 	u64 features; /* of the model, after +f,-f: CPUF_* of cpuid.h */
 	void *unwind[5]; /* __builtin_setjmp buffer of the dispatcher */
+	/* Delivery in progress, for double faults: its vector, or -1. */
+	int delivering;
+	/* Inputs of the next dispatch. */
+	bool single_once; /* run one instruction in a TU of its own: it writes to its own TU */
+	bool no_step_trap; /* the instruction was a software interrupt: no single-step trap behind it */
+	bool missed;      /* the last TU left because its jump cache did not know v->eip */
+	u32 event_mask;   /* events that could be acted upon now */
+	u32 mode;         /* TU mode of the code that runs (translator/mode.h) */
 	pthread_t thread;
 	pthread_mutex_t kick_lock;
 	pthread_cond_t halt_cond; /* with kick_lock: wakes a halted vCPU */

@@ -1,0 +1,31 @@
+/*
+ * Code in guest memory that changes: which RAM pages hold translated code, in 64-byte granules, and what happens on writes to them.
+ *
+ * Invariant: a page with a non-empty granule map is writable through no softmmu table, so that every write reaches smc_phys_write.
+ */
+#ifndef RINGER_SMC_H
+#define RINGER_SMC_H
+
+#include "monitor/vcpu.h"
+
+struct tu;
+
+/* One per RAM page. */
+struct page_desc {
+	u64 granules;     /* bit g: bytes 64g..64g+63 belong to some TU */
+	u32 tus;          /* index + 1 of the first TU that has bytes on this page; chained by tu->page_next */
+	u32 writer[2];    /* linear page << 1 | table of write entries made for this page; stale ones are harmless */
+	u8 writers;       /* how many of them are in use; 3: too many to remember */
+};
+
+/* The bytes [pa, pa + n) of guest-physical memory have been written: drops the TUs that were made from them. vCPU thread, or before it runs. */
+void smc_phys_write(struct vm *vm, u64 pa, size_t n);
+/* True if a TU (made from any of its bytes) overlaps [pa, pa + n). */
+bool smc_overlaps(const struct tu *tu, u64 pa, size_t n);
+/* Whether a RAM page (ram_page index) holds translated code. */
+bool smc_has_code(struct vcpu *v, u32 page);
+/* Marks a TU's bytes as code, write-protects their pages. */
+void smc_add(struct vcpu *v, struct tu *tu);
+struct page_desc *smc_page(struct vcpu *v, u32 page);
+
+#endif

@@ -1,0 +1,158 @@
+/*
+ * The translation cache (TC): emitted code, and the translation units (TUs) made of it.
+ *
+ * The TC is one memfd mapped twice: read-write at tc->rw for the translator, read-execute at tc->rx, below 2 GiB, so that every branch between TUs and
+ * to the monitor's thunks is rel32. TUs are allocated in increasing host address and only ever freed all at once (tc_flush); a dropped TU is unlinked
+ * from every place through which it could be entered, its bytes stay until the flush.
+ *
+ * Invariants
+ *  - A TU is entered only (a) at its body through a chained exit of a TU in the same page and mode, (b) at its head through the jump cache of its mode
+ *    with the target EIP in r8d, (c) from the dispatcher. The head verifies r8d against the TU's EIP.
+ *  - A TU that begins in one page and ends in the next (only its first instruction may do so) is never chained to.
+ *  - tc_flush is called only when no translated code is on the way (from the dispatcher).
+ * vCPU thread only.
+ */
+#ifndef RINGER_TC_H
+#define RINGER_TC_H
+
+#include "monitor/emulate.h"
+#include "monitor/vcpu.h"
+
+/* What one memory access of an instruction is: size in bytes, direction, segment. */
+#define ACCESS_SIZE(a) ((a)&0x3ffu)
+#define ACCESS_READ 0x0400u
+#define ACCESS_WRITE 0x0800u
+#define ACCESS_SEG(a) ((a) >> 12 & 7u)
+#define ACCESS_SEG_SHIFT 12
+#define ACCESS_SYSTEM 0x8000u /* as supervisor, whatever the CPL */
+
+struct tu_insn {
+	u16 host_off;  /* of its first host byte, from the TU's head */
+	u16 cold_off;  /* of its first cold stub, or 0 */
+	u16 guest_off; /* from the TU's EIP */
+	u16 access[2];
+};
+
+/* A direct exit. Unchained, its branch leads to a cold stub that leaves to the dispatcher with the exit's number. */
+struct tu_exit {
+	u32 target_eip;
+	u32 site;     /* rx address of the branch's rel32 field */
+	u32 stub;     /* where it leads when it is not chained */
+	u32 poll;     /* rx address of the poll load in front of a backward branch, or 0 */
+	u32 tu;       /* index of the owner */
+	u32 target;   /* index + 1 of the TU it is chained to, or 0 */
+	u32 next_in;  /* next exit (index + 1) chained to the same TU */
+};
+
+#define TU_SINGLE 1u
+#define TU_DEAD 2u
+#define TU_STRADDLES 4u
+
+struct tu {
+	u64 pa;       /* guest-physical address of the first byte */
+	u64 pa2;      /* of the first byte in the second page, for TU_STRADDLES */
+	u32 eip;
+	u32 mode;
+	u32 hash_next; /* index + 1 */
+	u32 page_next[2]; /* index + 1: next TU on the (first, second) page */
+	u32 head;     /* rx address: verifies r8d, then falls into the body */
+	u32 body;
+	u32 cold;     /* rx address of the first cold stub */
+	u32 end;
+	u32 insns;    /* index of the first tu_insn */
+	u32 exits;    /* index of the first tu_exit */
+	u32 incoming; /* exit index + 1: exits chained to this TU */
+	u16 guest_len;
+	u16 insn_count;
+	u8 exit_count;
+	u8 flags;
+	u16 pad;
+	u32 emus;     /* index of the first emu_insn */
+};
+
+#define TC_HASH_SIZE 32768
+/* The most that one TU can take; translation starts only with that much left. */
+#define TU_MAX_HOST 32768
+#define TU_MAX_INSNS 64
+#define TU_MAX_EXITS 16
+
+struct page_desc;
+struct jump_cache;
+
+struct tc {
+	int fd;
+	u8 *rw;
+	u8 *rx;
+	u64 size;
+	u64 used;
+	u32 hash[TC_HASH_SIZE];
+	/* Arenas, reserved sparsely; counts reset by tc_flush. */
+	struct tu *tus;
+	u32 tu_count, tu_max;
+	struct tu_insn *insns;
+	u32 insn_count, insn_max;
+	struct tu_exit *exits;
+	u32 exit_count, exit_max;
+	struct emu_insn *emus;
+	u32 emu_count, emu_max;
+	struct page_desc *pages;
+	u32 page_count;
+	struct jump_cache *jcs;
+	u32 jc_clock; /* round-robin hand of jc_for_mode */
+	u8 *poll; /* the poll page, below 2 GiB */
+};
+
+/* Creates the cache for v; size in bytes. 0 or -errno. */
+int tc_init(struct vcpu *v, u64 size);
+void tc_free(struct vcpu *v);
+/* Drops everything. */
+void tc_flush(struct vcpu *v);
+/* Room for one more TU of the largest size; flushes if there is none. */
+void tc_make_room(struct vcpu *v);
+
+static inline struct tu *tu_by_index(struct tc *tc, u32 index)
+{
+	return &tc->tus[index];
+}
+static inline struct tu_insn *tu_insn(struct tc *tc, const struct tu *tu, u32 n)
+{
+	return &tc->insns[tu->insns + n];
+}
+static inline u32 tu_index(const struct tc *tc, const struct tu *tu)
+{
+	return (u32)(tu - tc->tus);
+}
+/* The TU made from (pa, eip, mode), or NULL. */
+struct tu *tu_lookup(struct tc *tc, u64 pa, u32 eip, u32 mode);
+/* Enters a finished TU into the index and its pages. */
+void tu_publish(struct vcpu *v, struct tu *tu);
+/* Unlinks a TU from index, pages, jump caches and chains. */
+void tu_drop(struct vcpu *v, struct tu *tu);
+/* Points an exit at a TU's body. */
+void tu_chain(struct vcpu *v, struct tu_exit *x, struct tu *to);
+/* The TU whose host code holds rx address pc, or NULL; and the number of the instruction there. */
+struct tu *tu_by_host(struct tc *tc, u64 pc);
+u32 tu_insn_by_host(struct tc *tc, const struct tu *tu, u64 pc);
+bool tc_contains(const struct tc *tc, u64 pc);
+
+/* Unwinds from C called by translated code to the dispatcher; v->eip says where to go on. */
+_Noreturn void tc_unwind(struct vcpu *v);
+
+/* The thunks, cache/thunks.S: reached from translated code by call or jmp rel32. */
+void thunk_exit_jc(void);    /* jmp: r8d = EIP that the jump cache missed */
+void thunk_exit_chain(void); /* jmp: r9d = exit index + 1 */
+void thunk_head_miss(void);  /* jmp: r8d = EIP, r10 = guest ECX */
+void thunk_miss0(void);      /* call: r8 = linear, r9d = meta; r9 = delta */
+void thunk_miss1(void);
+void thunk_miss_write0(void); /* the same; returns 5 bytes further when the access is bounced */
+void thunk_miss_write1(void);
+void thunk_commit0(void); /* call */
+void thunk_commit1(void);
+void thunk_seg0(void); /* call: r8d = offset, r9d = meta; r8d = linear */
+void thunk_seg1(void);
+void thunk_callout(void); /* call: r9d = meta, r8d = index of the emu_insn */
+void thunk_sti_exit(void); /* jmp: r8d = EIP behind STI, with an event pending */
+/* Runs translated code at `host` with r8d = v->eip until it leaves. Returns 0 (v->eip is set) or an exit index + 1 that asks to be chained. */
+u32 vcpu_enter(struct vcpu *v, u64 host);
+
+#endif

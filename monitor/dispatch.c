@@ -1,0 +1,446 @@
+/*
+ * The dispatcher: delivers what is pending, finds or makes the TU for the vCPU's state, enters it, and looks at why it left.
+ *
+ * Invariants
+ *  - Between two entries the whole guest state is in *v (the FPU perhaps still in the host's registers, see fpu.h).
+ *  - An exception raised anywhere below arrives at the setjmp of vcpu_run with v->eip and the registers of the instruction's start.
+ *  - An event is looked at after v->jc and the poll page have been put back, so that none is lost (vcpu_set_event arms after it sets the bit).
+ */
+#include <sys/mman.h>
+
+#include "cache/jc.h"
+#include "cache/tc.h"
+#include "monitor/devices/pic.h"
+#include "monitor/emulate.h"
+#include "monitor/exception.h"
+#include "monitor/fpu.h"
+#include "monitor/load.h"
+#include "monitor/log.h"
+#include "monitor/signal.h"
+#include "monitor/vm.h"
+#include "shadowpt/access.h"
+#include "shadowpt/softmmu.h"
+#include "shadowpt/walk.h"
+#include "translator/mode.h"
+#include "translator/translate.h"
+
+/* cache/thunks.S and the translator know these. */
+_Static_assert(offsetof(struct vcpu, regs) == 0, "V_REGS");
+_Static_assert(offsetof(struct vcpu, eip) == 32, "V_EIP");
+_Static_assert(offsetof(struct vcpu, hflags) == 40, "V_HFLAGS");
+_Static_assert(offsetof(struct vcpu, jc) == 56, "V_JC");
+_Static_assert(offsetof(struct vcpu, table) == 64, "V_TABLE");
+_Static_assert(offsetof(struct vcpu, host_rsp) == 72, "V_HOST_RSP");
+
+/* ---- what translated code calls (cache/thunks.S) ---- */
+
+u64 tc_miss(struct vcpu *v, u32 linear, u32 meta, int slot, bool *bounced);
+void tc_commit(struct vcpu *v, int slot);
+u32 tc_segment(struct vcpu *v, u32 offset, u32 meta, int slot);
+int tc_callout(struct vcpu *v, u32 emu, u32 meta);
+void tc_sti_shadow(struct vcpu *v);
+
+u64 tc_miss(struct vcpu *v, u32 linear, u32 meta, int slot, bool *bounced)
+{
+	u64 delta = softmmu_miss(v, linear, meta, slot, bounced);
+	fpu_load(v);
+	return delta;
+}
+
+void tc_commit(struct vcpu *v, int slot)
+{
+	softmmu_commit(v, slot);
+	fpu_load(v);
+}
+
+u32 tc_segment(struct vcpu *v, u32 offset, u32 meta, int slot)
+{
+	struct tu *tu = tu_by_index(v->tc, meta >> 8);
+	const struct tu_insn *in = tu_insn(v->tc, tu, meta & 0xff);
+	u32 info = in->access[slot];
+	v->eip = tu->eip + in->guest_off;
+	return seg_linear(v, (int)ACCESS_SEG(info), offset, ACCESS_SIZE(info), info & ACCESS_WRITE ? ACC_WRITE : ACC_READ);
+}
+
+int tc_callout(struct vcpu *v, u32 emu, u32 meta)
+{
+	struct tu *tu = tu_by_index(v->tc, meta >> 8);
+	const struct emu_insn *i = &v->tc->emus[emu];
+	v->eip = tu->eip + tu_insn(v->tc, tu, meta & 0xff)->guest_off;
+	v->next_eip = v->eip + i->length;
+	if (!(tu->mode & MODE_CS32) && v->seg[SEG_CS].limit <= 0xffff)
+		v->next_eip &= 0xffff;
+	v->stats.callouts++;
+	int r = i->fn(v, i);
+	if (r == EMU_NEXT) {
+		/* A handler may have written to the TU's own code behind it, or met a watchpoint. */
+		if (unlikely((tu->flags & TU_DEAD) || v->pending_db)) {
+			v->eip = v->next_eip;
+			return EMU_EXIT;
+		}
+		fpu_load(v);
+	}
+	if (i->fn == emu_int_n || i->fn == emu_int3 || i->fn == emu_into)
+		v->no_step_trap = true;
+	return r;
+}
+
+void tc_sti_shadow(struct vcpu *v)
+{
+	v->shadow = SHADOW_STI;
+}
+
+/* ---- events ---- */
+
+static void disarm(struct vcpu *v)
+{
+	if (!v->poll_armed)
+		return;
+	pthread_mutex_lock(&v->kick_lock);
+	mprotect(v->poll_page, PAGE_SIZE, PROT_READ);
+	v->poll_armed = false;
+	pthread_mutex_unlock(&v->kick_lock);
+}
+
+/* Runs the boot loader and puts the vCPU at its entry, as a BIOS would have. */
+static void boot(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
+	struct boot_entry e = {0};
+	static const u32 data = SEG_P | SEG_S | SEG_TYPE_W | SEG_TYPE_A | SEG_DB | SEG_G;
+	fpu_save(v);
+	pthread_mutex_lock(&vm->lock);
+	vm_reset_devices(vm);
+	pthread_mutex_unlock(&vm->lock);
+	vcpu_clear_event(v, EV_INTR | EV_NMI);
+	vcpu_reset(v);
+	tc_flush(v);
+	loader_load(vm->loader, vm, &e);
+	v->cr0 = CR0_PE | CR0_ET;
+	v->gdtr = (struct table_register){e.gdt_base, e.gdt_limit};
+	segment_set(v, SEG_CS, e.cs, 0, 0xffffffffu, data | SEG_TYPE_CODE);
+	static const int data_segs[] = {SEG_ES, SEG_SS, SEG_DS, SEG_FS, SEG_GS};
+	for (unsigned i = 0; i < ARRAY_SIZE(data_segs); i++)
+		segment_set(v, data_segs[i], e.ds, 0, 0xffffffffu, data);
+	v->eip = e.eip;
+	v->regs[REG_EAX] = e.eax;
+	v->regs[REG_ECX] = e.ecx;
+	v->regs[REG_EDX] = e.edx;
+	v->regs[REG_EBX] = e.ebx;
+	v->regs[REG_ESP] = e.esp;
+	v->regs[REG_EBP] = e.ebp;
+	v->regs[REG_ESI] = e.esi;
+	v->regs[REG_EDI] = e.edi;
+}
+
+static bool intr_deliverable(const struct vcpu *v, u32 events)
+{
+	if ((events & EV_NMI) && !v->nmi_blocked && v->shadow != SHADOW_MOV_SS)
+		return true;
+	return (events & EV_INTR) && (v->sysflags & EFLAGS_IF) && v->shadow == SHADOW_NONE;
+}
+
+/* Sleeps until there is something to wake for. */
+static void halt(struct vcpu *v)
+{
+	fpu_save(v);
+	v->stats.halts++;
+	pthread_mutex_lock(&v->kick_lock);
+	for (;;) {
+		u32 events = atomic_load(&v->events);
+		if ((events & (EV_RESET | EV_STOP | EV_STATS)) || (!v->shutdown && intr_deliverable(v, events)))
+			break;
+		pthread_cond_wait(&v->halt_cond, &v->kick_lock);
+	}
+	pthread_mutex_unlock(&v->kick_lock);
+}
+
+static void deliver_interrupt(struct vcpu *v, u32 events)
+{
+	int vector;
+	v->delivering = -1;
+	if ((events & EV_NMI) && !v->nmi_blocked) {
+		vcpu_clear_event(v, EV_NMI);
+		v->nmi_blocked = true;
+		vector = EXC_NMI;
+	} else {
+		fpu_save(v);
+		pthread_mutex_lock(&v->vm->lock);
+		/* The line may have gone down since. */
+		vector = atomic_load(&v->events) & EV_INTR ? pic_ack(v->vm->pic) : -1;
+		pthread_mutex_unlock(&v->vm->lock);
+		if (vector < 0)
+			return;
+	}
+	v->halted = false;
+	v->stats.interrupts++;
+	log_to(LOG_INT, "interrupt %02x at %04x:%08x\n", vector, v->seg[SEG_CS].sel, v->eip);
+	/* Faults in the delivery of an interrupt are not nested in an exception: benign (SDM Vol. 3A table 6-4). */
+	interrupt_deliver(v, vector, INTR_EXTERNAL, v->eip, false, 0);
+}
+
+/* False when the machine is to stop. */
+static bool handle_events(struct vcpu *v)
+{
+	u32 events = atomic_load(&v->events);
+	if (unlikely(events & (EV_STOP | EV_RESET | EV_STATS))) {
+		if (events & EV_STOP)
+			return false;
+		if (events & EV_STATS) {
+			vcpu_clear_event(v, EV_STATS);
+			fpu_save(v);
+			stats_print(&v->stats, log_file());
+		}
+		if (events & EV_RESET) {
+			vcpu_clear_event(v, EV_RESET);
+			boot(v);
+			return true;
+		}
+	}
+	if (events && intr_deliverable(v, events))
+		deliver_interrupt(v, events);
+	return true;
+}
+
+/* ---- exceptions ---- */
+
+/* SDM Vol. 3A table 6-5: what an exception raised while `first` was being delivered becomes. */
+static bool is_double_fault(int first, int second)
+{
+	if (first == EXC_PF)
+		return second == EXC_PF || exception_is_contributory(second);
+	return exception_is_contributory(first) && exception_is_contributory(second);
+}
+
+/* Traps report the instruction behind; of the faults all but instruction breakpoints push RF = 1 (SDM Vol. 3B 17.3.1.1). */
+static bool is_trap(int vector)
+{
+	return vector == EXC_DB || vector == EXC_BP || vector == EXC_OF || vector == EXC_NMI;
+}
+
+static void triple_fault(struct vcpu *v)
+{
+	fpu_save(v);
+	log_to(LOG_INT | LOG_CPU_RESET, "triple fault at %04x:%08x\n", v->seg[SEG_CS].sel, v->eip);
+	v->shutdown = true;
+	v->delivering = -1;
+	vm_request_reset(v->vm);
+}
+
+static void deliver_exception(struct vcpu *v)
+{
+	int vector = v->pending.vector;
+	bool has_error = v->pending.has_error;
+	u32 error = v->pending.error_code;
+	v->pending.vector = -1;
+	if (v->delivering == EXC_DF) {
+		triple_fault(v);
+		return;
+	}
+	if (v->delivering >= 0 && is_double_fault(v->delivering, vector)) {
+		vector = EXC_DF;
+		has_error = true;
+		error = 0;
+	}
+	if (log_on(LOG_INT)) {
+		fpu_save(v);
+		log_print("exception %02x error %04x cr2 %08x at %04x:%08x esp %08x\n", vector, error, v->cr2, v->seg[SEG_CS].sel, v->eip,
+			  v->regs[REG_ESP]);
+	}
+	v->stats.exceptions++;
+	v->delivering = vector;
+	if (!is_trap(vector))
+		v->sysflags |= EFLAGS_RF;
+	interrupt_deliver(v, vector, INTR_EXCEPTION, v->eip, has_error, error);
+	v->delivering = -1;
+}
+
+/* #DB as a trap or for an instruction breakpoint: DR6 gets the causes. */
+static void raise_debug(struct vcpu *v, u32 causes)
+{
+	v->pending_db = 0;
+	v->dr[6] = (v->dr[6] & ~0xfu) | causes;
+	v->dr[7] &= ~0x2000u; /* GD */
+	v->pending.vector = EXC_DB;
+	v->pending.has_error = false;
+}
+
+/* Enabled instruction breakpoints on `linear`, as DR6 bits; *any tells whether there are any at all. */
+static u32 code_breakpoints(const struct vcpu *v, u32 linear, bool *any)
+{
+	u32 hit = 0;
+	*any = false;
+	for (int i = 0; i < 4; i++) {
+		if (!(v->dr[7] >> (2 * i) & 3) || (v->dr[7] >> (16 + 4 * i) & 3))
+			continue;
+		*any = true;
+		if (v->dr[i] == linear)
+			hit |= 1u << i;
+	}
+	return hit;
+}
+
+/* ---- running ---- */
+
+static struct tu *find_tu(struct vcpu *v, bool *global)
+{
+	struct walk w;
+	u32 linear = v->seg[SEG_CS].base + v->eip;
+	if (v->mode & MODE_CS_LIMIT && v->eip > v->seg[SEG_CS].limit)
+		raise_error(v, EXC_GP, 0);
+	int err = walk_translate(v, linear, ACC_EXEC | acc_cpl(v), &w);
+	if (err >= 0)
+		raise_pf(v, linear, (u32)err);
+	*global = w.global;
+	v->stats.lookups++;
+	if (unlikely(!ram_ptr(&v->vm->mem, w.pa))) {
+		/* Nothing answers there: the bus floats high, and FF FF is undefined. */
+		raise_exception(v, EXC_UD);
+	}
+	struct tu *tu = tu_lookup(v->tc, w.pa, v->eip, v->mode);
+	if (tu && (tu->flags & TU_STRADDLES)) {
+		/* Its second page is part of what it was made from. */
+		struct walk w2;
+		u32 second = (linear | PAGE_MASK) + 1;
+		err = walk_translate(v, second, ACC_EXEC | acc_cpl(v), &w2);
+		if (err >= 0)
+			raise_pf(v, second, (u32)err);
+		*global &= w2.global;
+		if (w2.pa != tu->pa2) {
+			tu_drop(v, tu);
+			tu = NULL;
+		}
+	}
+	/* A TU made under a longer limit than today's. */
+	if (tu && (v->mode & MODE_CS_LIMIT) && tu->eip + tu->guest_len - 1 > v->seg[SEG_CS].limit) {
+		tu_drop(v, tu);
+		tu = NULL;
+	}
+	if (!tu) {
+		fpu_save(v);
+		tu = translate(v, w.pa);
+	}
+	return tu;
+}
+
+/* One instruction by itself: interrupt shadows, single-stepping, breakpoints, RF, code that overwrites itself. */
+static void run_single(struct vcpu *v)
+{
+	bool global;
+	u32 shadow = v->shadow, tf = v->sysflags & EFLAGS_TF, rf = v->sysflags & EFLAGS_RF;
+	bool any;
+	u32 hit = code_breakpoints(v, v->seg[SEG_CS].base + v->eip, &any);
+	if (hit && !rf && shadow != SHADOW_MOV_SS) {
+		raise_debug(v, hit);
+		return;
+	}
+	v->mode |= MODE_SINGLE;
+	struct tu *tu = find_tu(v, &global);
+	v->single_once = v->no_step_trap = false;
+	v->shadow = SHADOW_NONE;
+	v->stats.single_steps++;
+	/* RF lasts for one instruction; one that loads it (IRET) sets it again. */
+	v->sysflags &= ~EFLAGS_RF;
+	fpu_load(v);
+	vcpu_enter(v, tu->head);
+	/* Traps are held back behind a MOV SS. */
+	if (v->shadow == SHADOW_MOV_SS)
+		return;
+	u32 causes = v->pending_db;
+	if (tf && !v->no_step_trap)
+		causes |= 0x4000u;
+	if (causes)
+		raise_debug(v, causes);
+}
+
+static bool needs_single(struct vcpu *v)
+{
+	if (unlikely(v->shadow != SHADOW_NONE || (v->sysflags & (EFLAGS_TF | EFLAGS_RF)) || v->single_once))
+		return true;
+	if (likely(!(v->dr[7] & 0xff)))
+		return false;
+	/* With data breakpoints on, traps come at once after their instruction. */
+	return true;
+}
+
+static void run(struct vcpu *v, bool missed)
+{
+	struct jump_cache *jc = NULL;
+	u64 head;
+	if (likely(!(v->mode & MODE_CS_LIMIT)))
+		jc = jc_for_mode(v, v->mode);
+	head = jc && !missed ? jc->entry[(u16)v->eip] : (u64)thunk_exit_jc;
+	if (head == (u64)thunk_exit_jc) {
+		bool global;
+		struct tu *tu = find_tu(v, &global);
+		head = tu->head;
+		if (jc)
+			jc_enter(v, jc, tu, global);
+	}
+	if (log_on(LOG_EXEC)) {
+		fpu_save(v);
+		log_print("exec %04x:%08x mode %x eax %08x ecx %08x edx %08x ebx %08x esp %08x ebp %08x esi %08x edi %08x fl %08x\n",
+			  v->seg[SEG_CS].sel, v->eip, v->mode, v->regs[0], v->regs[1], v->regs[2], v->regs[3], v->regs[4], v->regs[5],
+			  v->regs[6], v->regs[7], vcpu_eflags(v));
+	}
+	atomic_store(&v->jc, jc ? jc->entry : jc_all_miss(v));
+	/* Whoever set an event before this store has armed a cache that is gone now. */
+	if (unlikely(atomic_load(&v->events) & v->event_mask))
+		return;
+	v->stats.dispatches++;
+	fpu_load(v);
+	u32 chain = vcpu_enter(v, head);
+	v->missed = !chain;
+	if (!chain)
+		return;
+	/* An exit to a TU in the same page wants to be linked. */
+	struct tu_exit *x = &v->tc->exits[chain - 1];
+	v->eip = x->target_eip;
+	if (atomic_load(&v->events) & v->event_mask)
+		return;
+	u32 flushes = (u32)v->stats.tc_flushes;
+	bool global;
+	struct tu *from = tu_by_index(v->tc, x->tu), *to = find_tu(v, &global);
+	if (flushes == (u32)v->stats.tc_flushes && !(from->flags & TU_DEAD) && !(to->flags & TU_STRADDLES) && !x->target &&
+	    (to->pa & ~(u64)PAGE_MASK) == (from->pa & ~(u64)PAGE_MASK) && to->mode == from->mode)
+		tu_chain(v, x, to);
+}
+
+void vcpu_run(struct vcpu *v)
+{
+	signal_init(v);
+	boot(v);
+	if (__builtin_setjmp(v->unwind))
+		v->missed = false;
+	for (;;) {
+		disarm(v);
+		if (v->pending.vector >= 0) {
+			deliver_exception(v);
+			v->missed = false;
+			continue;
+		}
+		v->delivering = -1;
+		if (unlikely(v->pending_db) && v->shadow != SHADOW_MOV_SS) {
+			raise_debug(v, v->pending_db);
+			continue;
+		}
+		if (atomic_load(&v->events)) {
+			if (!handle_events(v))
+				break;
+			v->missed = false;
+		}
+		if (unlikely(v->halted || v->shutdown)) {
+			halt(v);
+			continue;
+		}
+		v->mode = mode_compute(v);
+		v->table = softmmu_table(v);
+		/* What the vCPU could act upon now; the rest waits for IF. */
+		v->event_mask = EV_STOP | EV_RESET | EV_STATS | (v->nmi_blocked ? 0 : EV_NMI) | (v->sysflags & EFLAGS_IF ? EV_INTR : 0);
+		if (needs_single(v))
+			run_single(v);
+		else
+			run(v, v->missed);
+	}
+	fpu_save(v);
+}

@@ -1,0 +1,125 @@
+/*
+ * Host signals in translated code: SIGFPE (divide errors, unmasked x87 and SSE exceptions), SIGSEGV (the poll page; misaligned SSE operands, #GP).
+ *
+ * Invariant: a signal is the guest's only if the interrupted RIP is in the TC; the host PC then gives TU and guest EIP, the interrupted registers are
+ * the guest's. Any other SIGSEGV is a bug of the monitor: the terminal is restored and the process dies of it.
+ */
+#include "monitor/signal.h"
+
+#include <signal.h>
+#include <string.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "cache/tc.h"
+#include "monitor/chardev.h"
+#include "monitor/exception.h"
+#include "monitor/vm.h"
+
+static __thread struct vcpu *current;
+
+/* The guest's registers out of the interrupted context. */
+static void take_registers(struct vcpu *v, const greg_t *g)
+{
+	v->regs[REG_EAX] = (u32)g[REG_RAX];
+	v->regs[REG_ECX] = (u32)g[REG_RCX];
+	v->regs[REG_EDX] = (u32)g[REG_RDX];
+	v->regs[REG_EBX] = (u32)g[REG_RBX];
+	v->regs[REG_ESP] = (u32)g[REG_R15];
+	v->regs[REG_EBP] = (u32)g[REG_RBP];
+	v->regs[REG_ESI] = (u32)g[REG_RSI];
+	v->regs[REG_EDI] = (u32)g[REG_RDI];
+	v->hflags = (u64)g[REG_EFL] & EFLAGS_HOST;
+}
+
+/* Where a signal's return goes when the guest has faulted: raises on the vCPU's own stack. */
+static _Noreturn void deliver(struct vcpu *v)
+{
+	tc_unwind(v);
+}
+
+static void fault(struct vcpu *v, greg_t *g, struct tu *tu, int vector, bool has_error)
+{
+	take_registers(v, g);
+	v->eip = tu->eip + tu_insn(v->tc, tu, tu_insn_by_host(v->tc, tu, (u64)g[REG_RIP]))->guest_off;
+	v->pending.vector = vector;
+	v->pending.has_error = has_error;
+	v->pending.error_code = 0;
+	v->stats.signals++;
+	g[REG_RIP] = (greg_t)deliver;
+	g[REG_RDI] = (greg_t)v;
+	g[REG_RSP] = (greg_t)(v->host_rsp - 8);
+	g[REG_EFL] &= ~(greg_t)EFLAGS_DF;
+}
+
+/* A load from the armed poll page: go on at the branch's target through the dispatcher. */
+static bool poll_hit(struct vcpu *v, greg_t *g, struct tu *tu)
+{
+	for (u32 i = 0; i < tu->exit_count; i++) {
+		struct tu_exit *x = &v->tc->exits[tu->exits + i];
+		if (x->poll && x->poll == (u64)g[REG_RIP]) {
+			g[REG_R8] = x->target_eip;
+			g[REG_RIP] = (greg_t)thunk_exit_jc;
+			v->stats.signals++;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* x87 and SSE exceptions share SIGFPE: the trap number of the context tells #MF from #XM. Without CR4.OSXMMEXCPT an SSE exception is #UD. */
+static int fpu_vector(const struct vcpu *v, const greg_t *g)
+{
+	if (g[REG_TRAPNO] == EXC_MF)
+		return EXC_MF;
+	return v->cr4 & CR4_OSXMMEXCPT ? EXC_XM : EXC_UD;
+}
+
+static _Noreturn void die(int sig)
+{
+	terminal_restore();
+	signal(sig, SIG_DFL);
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	raise(sig);
+	_exit(128 + sig);
+}
+
+static void handler(int sig, siginfo_t *info, void *context)
+{
+	struct vcpu *v = current;
+	greg_t *g = ((ucontext_t *)context)->uc_mcontext.gregs;
+	struct tu *tu = v ? tu_by_host(v->tc, (u64)g[REG_RIP]) : NULL;
+	if (!tu)
+		die(sig);
+	switch (sig) {
+	case SIGSEGV:
+		if ((u64)info->si_addr - (u64)v->poll_page < PAGE_SIZE && poll_hit(v, g, tu))
+			return;
+		/* The only other cause: a 16-byte operand that is not aligned (a general-protection exception has no address). */
+		if (info->si_code == SI_KERNEL) {
+			fault(v, g, tu, EXC_GP, true);
+			return;
+		}
+		break;
+	case SIGFPE:
+		fault(v, g, tu, g[REG_TRAPNO] == EXC_DE ? EXC_DE : fpu_vector(v, g), false);
+		return;
+	}
+	die(sig);
+}
+
+void signal_init(struct vcpu *v)
+{
+	static const int signals[] = {SIGSEGV, SIGFPE, SIGBUS, SIGILL};
+	struct sigaction sa;
+	current = v;
+	memset(&sa, 0, sizeof(sa));
+	sa.sa_sigaction = handler;
+	sa.sa_flags = SA_SIGINFO;
+	sigemptyset(&sa.sa_mask);
+	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaction(signals[i], &sa, NULL);
+}

@@ -1,0 +1,227 @@
+/*
+ * A vCPU's life: creation, reset, saved state, and the events by which other threads reach it.
+ */
+#include "monitor/vcpu.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "cache/jc.h"
+#include "cache/tc.h"
+#include "monitor/cpuid.h"
+#include "monitor/fpu.h"
+#include "monitor/log.h"
+#include "monitor/msr.h"
+#include "monitor/state.h"
+#include "monitor/vm.h"
+#include "shadowpt/softmmu.h"
+#include "translator/translate.h"
+
+struct vcpu *vcpu_create(struct vm *vm)
+{
+	struct vcpu *v = aligned_alloc(64, (sizeof(*v) + 63) & ~63ul);
+	if (!v)
+		fatal("out of memory");
+	memset(v, 0, sizeof(*v));
+	v->vm = vm;
+	v->mask_no_if = ~EFLAGS_IF;
+	v->mask_host = EFLAGS_HOST;
+	v->mask31 = 31;
+	v->mask15 = 15;
+	v->delivering = -1;
+	v->pending.vector = -1;
+	pthread_mutex_init(&v->kick_lock, NULL);
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&v->halt_cond, &attr);
+	pthread_condattr_destroy(&attr);
+	cpu_model_apply(v, &vm->opt);
+	int err = tc_init(v, vm->opt.tc_size);
+	if (!err)
+		err = softmmu_init(v);
+	if (!err)
+		err = translator_init(v);
+	if (err)
+		fatal("cannot set up the translation cache (%llu MiB): %s", (unsigned long long)vm->opt.tc_size >> 20, strerror(-err));
+	vcpu_reset(v);
+	vm->vcpu = v;
+	return v;
+}
+
+void vcpu_free(struct vcpu *v)
+{
+	if (!v)
+		return;
+	translator_free(v);
+	softmmu_free(v);
+	tc_free(v);
+	pthread_cond_destroy(&v->halt_cond);
+	pthread_mutex_destroy(&v->kick_lock);
+	free(v);
+}
+
+/* SDM Vol. 3A table 9-1 */
+void vcpu_reset(struct vcpu *v)
+{
+	memset(v->regs, 0, sizeof(v->regs));
+	v->regs[REG_EDX] = cpu_signature(v->model);
+	v->eip = 0xfff0;
+	vcpu_set_eflags(v, 0);
+	for (int i = 0; i < SEG_COUNT; i++)
+		segment_set(v, i, 0, 0, 0xffff, i < SEG_LDTR ? SEG_P | SEG_S | SEG_TYPE_W | SEG_TYPE_A : SEG_P | (i == SEG_TR ? DESC_TSS32_BUSY : DESC_LDT));
+	segment_set(v, SEG_CS, 0xf000, 0xffff0000u, 0xffff, SEG_P | SEG_S | SEG_TYPE_CODE | SEG_TYPE_R | SEG_TYPE_A);
+	v->cpl = 0;
+	v->cr0 = CR0_CD | CR0_NW | CR0_ET;
+	v->cr2 = v->cr3 = v->cr4 = 0;
+	memset(v->pdpte, 0, sizeof(v->pdpte));
+	memset(v->dr, 0, sizeof(v->dr));
+	v->dr[6] = 0xffff0ff0u;
+	v->dr[7] = 0x400;
+	v->gdtr = v->idtr = (struct table_register){0, 0xffff};
+	msr_reset(v);
+	v->shadow = SHADOW_NONE;
+	v->nmi_blocked = v->halted = v->shutdown = false;
+	v->pending.vector = -1;
+	v->pending_db = 0;
+	v->delivering = -1;
+	v->single_once = v->no_step_trap = false;
+	fpu_reset(v);
+	mmu_flush_all(v);
+}
+
+/* Makes translated code leave at its next safepoint: cross-page and indirect transfers miss, backward branches touch the poll page. Lock held. */
+static void arm(struct vcpu *v)
+{
+	atomic_store(&v->jc, jc_all_miss(v));
+	if (!v->poll_armed) {
+		mprotect(v->poll_page, PAGE_SIZE, PROT_NONE);
+		v->poll_armed = true;
+	}
+	pthread_cond_signal(&v->halt_cond);
+}
+
+void vcpu_set_event(struct vcpu *v, u32 bits)
+{
+	if ((atomic_fetch_or(&v->events, bits) & bits) == bits)
+		return;
+	pthread_mutex_lock(&v->kick_lock);
+	arm(v);
+	pthread_mutex_unlock(&v->kick_lock);
+}
+
+void vcpu_clear_event(struct vcpu *v, u32 bits)
+{
+	atomic_fetch_and(&v->events, ~bits);
+}
+
+/* ---- saved state ---- */
+
+static void save_segment(struct state *s, const struct segment *g)
+{
+	state_put_u16(s, (u16)g->sel);
+	state_put_u32(s, g->base);
+	state_put_u32(s, g->limit);
+	state_put_u32(s, g->attr);
+}
+
+static void load_segment(struct vcpu *v, struct state *s, int n)
+{
+	u32 sel = state_get_u16(s), base = state_get_u32(s), limit = state_get_u32(s), attr = state_get_u32(s);
+	if (attr & ~(SEG_TYPE | SEG_S | SEG_DPL | SEG_P | SEG_AVL | SEG_L | SEG_DB | SEG_G | SEG_UNUSABLE))
+		s->error = true;
+	segment_set(v, n, sel, base, limit, attr);
+}
+
+/* Everything architectural that is plain 32- or 64-bit data, once for both directions. */
+#define WORDS(X) \
+	X(eip) X(cpl) X(cr0) X(cr2) X(cr3) X(cr4) X(gdtr.base) X(gdtr.limit) X(idtr.base) X(idtr.limit) X(sysenter_cs) X(sysenter_esp) X(sysenter_eip)
+#define QUADS(X) X(efer) X(pat) X(apic_base) X(misc_enable) X(tsc_aux) X(mtrr_def_type) X(mcg_status)
+
+void vcpu_save(struct vcpu *v, struct state *s)
+{
+	fpu_save(v);
+	state_put_section(s, "vcpu", 1);
+	for (int i = 0; i < 8; i++)
+		state_put_u32(s, v->regs[i]);
+	state_put_u32(s, vcpu_eflags(v));
+#define X(f) state_put_u32(s, v->f);
+	WORDS(X)
+#undef X
+#define X(f) state_put_u64(s, v->f);
+	QUADS(X)
+#undef X
+	for (int i = 0; i < SEG_COUNT; i++)
+		save_segment(s, &v->seg[i]);
+	for (int i = 0; i < 4; i++)
+		state_put_u64(s, v->pdpte[i]);
+	for (int i = 0; i < 8; i++)
+		state_put_u32(s, v->dr[i]);
+	for (unsigned i = 0; i < ARRAY_SIZE(v->mtrr_fixed); i++)
+		state_put_u64(s, v->mtrr_fixed[i]);
+	for (unsigned i = 0; i < ARRAY_SIZE(v->mtrr_base); i++) {
+		state_put_u64(s, v->mtrr_base[i]);
+		state_put_u64(s, v->mtrr_mask[i]);
+	}
+	state_put_u8(s, (u8)v->shadow);
+	state_put_u8(s, v->nmi_blocked);
+	state_put_u8(s, v->halted);
+	state_put_u8(s, v->shutdown);
+	state_put_u32(s, atomic_load(&v->events) & (EV_INTR | EV_NMI));
+	state_put_u32(s, v->pending_db);
+	state_put(s, v->fx, sizeof(v->fx));
+}
+
+void vcpu_load(struct vcpu *v, struct state *s)
+{
+	fpu_save(v);
+	if (state_get_section(s, "vcpu") != 1) {
+		s->error = true;
+		return;
+	}
+	for (int i = 0; i < 8; i++)
+		v->regs[i] = state_get_u32(s);
+	vcpu_set_eflags(v, state_get_u32(s));
+#define X(f) v->f = state_get_u32(s);
+	WORDS(X)
+#undef X
+#define X(f) v->f = state_get_u64(s);
+	QUADS(X)
+#undef X
+	if (v->cpl > 3 || v->gdtr.limit > 0xffff || v->idtr.limit > 0xffff)
+		s->error = true;
+	v->cpl &= 3;
+	for (int i = 0; i < SEG_COUNT; i++)
+		load_segment(v, s, i);
+	for (int i = 0; i < 4; i++)
+		v->pdpte[i] = state_get_u64(s);
+	for (int i = 0; i < 8; i++)
+		v->dr[i] = state_get_u32(s);
+	for (unsigned i = 0; i < ARRAY_SIZE(v->mtrr_fixed); i++)
+		v->mtrr_fixed[i] = state_get_u64(s);
+	for (unsigned i = 0; i < ARRAY_SIZE(v->mtrr_base); i++) {
+		v->mtrr_base[i] = state_get_u64(s);
+		v->mtrr_mask[i] = state_get_u64(s);
+	}
+	u8 shadow = state_get_u8(s);
+	if (shadow > SHADOW_MOV_SS)
+		s->error = true;
+	v->shadow = shadow % 3;
+	v->nmi_blocked = state_get_u8(s);
+	v->halted = state_get_u8(s);
+	v->shutdown = state_get_u8(s);
+	u32 events = state_get_u32(s);
+	v->pending_db = state_get_u32(s) & 0xf;
+	state_get(s, v->fx, sizeof(v->fx));
+	/* A reserved MXCSR bit would fault in FXRSTOR. */
+	u32 mxcsr;
+	memcpy(&mxcsr, v->fx + 24, 4);
+	if (mxcsr & ~0xffffu)
+		s->error = true;
+	mxcsr &= 0xffff;
+	memcpy(v->fx + 24, &mxcsr, 4);
+	atomic_store(&v->events, 0);
+	vcpu_set_event(v, events & (EV_INTR | EV_NMI));
+	mmu_flush_all(v);
+}

@@ -1,0 +1,274 @@
+/*
+ * Filling and flushing the flat tables of the checked flavour, and the misses of translated code (see softmmu.h for the invariants).
+ */
+#include "shadowpt/softmmu.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "cache/jc.h"
+#include "cache/smc.h"
+#include "cache/tc.h"
+#include "monitor/exception.h"
+#include "monitor/log.h"
+#include "monitor/vm.h"
+#include "shadowpt/access.h"
+#include "shadowpt/walk.h"
+
+int softmmu_init(struct vcpu *v)
+{
+	struct softmmu *m = calloc(1, sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	v->mmu = m;
+	for (int i = 0; i < MMU_TABLES; i++) {
+		m->table[i] = mmap(NULL, MMU_TABLE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (m->table[i] == MAP_FAILED) {
+			m->table[i] = NULL;
+			softmmu_free(v);
+			return -ENOMEM;
+		}
+		/* Sparse by nature: a huge page of it would be 2 MiB for a handful of entries. */
+		madvise(m->table[i], MMU_TABLE_BYTES, MADV_NOHUGEPAGE);
+	}
+	u8 *b = mmap(NULL, 4 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (b == MAP_FAILED) {
+		softmmu_free(v);
+		return -ENOMEM;
+	}
+	m->bounce_pages[0] = b;
+	m->bounce_pages[1] = b + 2 * PAGE_SIZE;
+	return 0;
+}
+
+void softmmu_free(struct vcpu *v)
+{
+	struct softmmu *m = v->mmu;
+	if (!m)
+		return;
+	for (int i = 0; i < MMU_TABLES; i++)
+		if (m->table[i])
+			munmap(m->table[i], MMU_TABLE_BYTES);
+	if (m->bounce_pages[0])
+		munmap(m->bounce_pages[0], 4 * PAGE_SIZE);
+	free(m);
+	v->mmu = NULL;
+}
+
+/* True while every access must be looked at: alignment checks (SDM Vol. 3A 6.15, #AC) or data breakpoints. */
+static bool watch_all(const struct vcpu *v)
+{
+	return unlikely(access_checks_alignment(v) || access_has_watchpoints(v));
+}
+
+u64 *softmmu_table(struct vcpu *v)
+{
+	if (watch_all(v))
+		return v->mmu->table[MMU_EMPTY];
+	return v->mmu->table[v->cpl == 3 ? MMU_USER : MMU_SUPERVISOR];
+}
+
+static void drop_entry(struct softmmu *m, u32 which)
+{
+	u64 *t = m->table[which & 1] + 2 * (u64)(which >> 1);
+	t[0] = 0;
+	t[MMU_HALF_ENTRIES] = 0;
+}
+
+static void drop_log(struct softmmu *m, int global)
+{
+	struct mmu_log *l = &m->log[global];
+	for (u32 i = 0; i < l->n; i++)
+		drop_entry(m, l->page[i]);
+	l->n = 0;
+}
+
+static void drop_all(struct softmmu *m)
+{
+	drop_log(m, 0);
+	drop_log(m, 1);
+	memset(m->large, 0, sizeof(m->large));
+}
+
+static void log_entry(struct softmmu *m, u32 which, bool global)
+{
+	struct mmu_log *l = &m->log[global];
+	/* Dropping entries early is always allowed. */
+	if (l->n == MMU_LOG_SIZE)
+		drop_log(m, global);
+	l->page[l->n++] = which;
+}
+
+static void remember_writer(struct page_desc *d, u32 which)
+{
+	for (unsigned i = 0; i < d->writers && i < 2; i++)
+		if (d->writer[i] == which)
+			return;
+	if (d->writers < 2)
+		d->writer[d->writers] = which;
+	if (d->writers < 3)
+		d->writers++;
+}
+
+/*
+ * Enters the translation of `linear` for the privilege of `acc`, if the page may be accessed directly. `w` comes from a walk for `acc`.
+ * Returns the delta, or 0 if this access cannot be direct.
+ */
+static u64 fill(struct vcpu *v, u32 linear, int acc, const struct walk *w)
+{
+	struct softmmu *m = v->mmu;
+	u8 *host = ram_ptr(&v->vm->mem, w->pa);
+	if (unlikely(!host) || memory_is_hole(w->pa))
+		return 0;
+	u32 page = linear >> PAGE_SHIFT, set = acc & ACC_USER ? MMU_USER : MMU_SUPERVISOR, which = page << 1 | set;
+	u64 delta = (u64)host - linear;
+	struct page_desc *d = smc_page(v, ram_page(&v->vm->mem, host));
+	u64 *t = m->table[set] + 2 * (u64)page;
+	/* Logging may drop entries, so it comes before they are made. */
+	log_entry(m, which, w->global);
+	if (w->large)
+		m->large[linear >> 22] = 1;
+	t[0] = delta;
+	if (w->writable && !d->granules) {
+		remember_writer(d, which);
+		t[MMU_HALF_ENTRIES] = delta;
+	} else if (acc & ACC_WRITE) {
+		return 0;
+	}
+	v->stats.tlb_fills++;
+	return delta;
+}
+
+void softmmu_protect_page(struct vcpu *v, u32 page)
+{
+	struct softmmu *m = v->mmu;
+	struct page_desc *d = smc_page(v, page);
+	if (d->writers == 3)
+		drop_all(m);
+	for (unsigned i = 0; i < d->writers && i < 2; i++)
+		(m->table[d->writer[i] & 1] + 2 * (u64)(d->writer[i] >> 1))[MMU_HALF_ENTRIES] = 0;
+	d->writers = 0;
+}
+
+u8 *softmmu_span(struct vcpu *v, u32 linear, int acc, u32 *bytes)
+{
+	u64 delta = 0;
+	*bytes = PAGE_SIZE - (linear & PAGE_MASK);
+	if (watch_all(v))
+		return NULL;
+	u64 *t = v->mmu->table[acc & ACC_USER ? MMU_USER : MMU_SUPERVISOR] + 2 * (u64)(linear >> PAGE_SHIFT);
+	delta = t[acc & ACC_WRITE ? MMU_HALF_ENTRIES : 0];
+	if (unlikely(!delta)) {
+		struct walk w;
+		int err = walk_translate(v, linear, acc, &w);
+		if (err >= 0)
+			raise_pf(v, linear, (u32)err);
+		delta = fill(v, linear, acc, &w);
+		if (!delta)
+			return NULL;
+	}
+	return (u8 *)(delta + linear);
+}
+
+/*
+ * A miss of translated code (from thunk_miss): the access of instruction `meta`, number `slot` of its accesses, at `linear`.
+ * Returns the delta through which the instruction may run. *bounced tells whether it runs on a buffer, to be committed by softmmu_commit.
+ * Raises #PF and friends with v->eip at the instruction.
+ */
+u64 softmmu_miss(struct vcpu *v, u32 linear, u32 meta, int slot, bool *bounced)
+{
+	struct softmmu *m = v->mmu;
+	struct tu *tu = tu_by_index(v->tc, meta >> 8);
+	const struct tu_insn *in = tu_insn(v->tc, tu, meta & 0xff);
+	u32 info = in->access[slot], n = ACCESS_SIZE(info);
+	int acc = (info & ACCESS_WRITE ? ACC_WRITE : ACC_READ) | (info & ACCESS_SYSTEM ? 0 : acc_cpl(v));
+	struct bounce *b = &m->bounce[slot];
+
+	v->eip = tu->eip + in->guest_off;
+	*bounced = false;
+	if (watch_all(v))
+		access_check(v, linear, n, acc);
+
+	struct walk w[2];
+	u32 in_page = PAGE_SIZE - (linear & PAGE_MASK);
+	int err = walk_translate(v, linear, acc, &w[0]);
+	if (err >= 0)
+		raise_pf(v, linear, (u32)err);
+	b->first = n;
+	if (n <= in_page) {
+		if (!watch_all(v)) {
+			u64 delta = fill(v, linear, acc, &w[0]);
+			if (delta)
+				return delta;
+		}
+	} else {
+		b->first = in_page;
+		err = walk_translate(v, linear + in_page, acc, &w[1]);
+		if (err >= 0)
+			raise_pf(v, linear + in_page, (u32)err);
+		b->pa[1] = w[1].pa;
+	}
+	b->pa[0] = w[0].pa;
+	b->linear = linear;
+	b->size = n;
+	b->buf = m->bounce_pages[slot] + (linear & PAGE_MASK);
+	*bounced = true;
+
+	if (acc & ACC_WRITE) {
+		v->stats.slow_writes++;
+		/* An instruction that changes its own TU behind itself must be the last one that runs of it. */
+		if (!(tu->flags & TU_SINGLE) && (meta & 0xff) + 1 < tu->insn_count &&
+		    (smc_overlaps(tu, b->pa[0], b->first) || (n > b->first && smc_overlaps(tu, b->pa[1], n - b->first)))) {
+			v->single_once = true;
+			tc_unwind(v);
+		}
+	} else {
+		v->stats.slow_reads++;
+	}
+	if (info & ACCESS_READ) {
+		access_phys_read(v, b->pa[0], b->buf, b->first);
+		if (n > b->first)
+			access_phys_read(v, b->pa[1], b->buf + b->first, n - b->first);
+	}
+	return (u64)b->buf - linear;
+}
+
+/* Writes back what an instruction left in the bounce buffer. */
+void softmmu_commit(struct vcpu *v, int slot)
+{
+	struct bounce *b = &v->mmu->bounce[slot];
+	access_phys_write(v, b->pa[0], b->buf, b->first);
+	if (b->size > b->first)
+		access_phys_write(v, b->pa[1], b->buf + b->first, b->size - b->first);
+}
+
+void mmu_flush_all(struct vcpu *v)
+{
+	v->stats.tlb_flush_all++;
+	drop_all(v->mmu);
+	jc_flush_all(v);
+}
+
+void mmu_flush_nonglobal(struct vcpu *v)
+{
+	v->stats.tlb_flush_nonglobal++;
+	drop_log(v->mmu, 0);
+	jc_flush_nonglobal(v);
+}
+
+void mmu_invlpg(struct vcpu *v, u32 linear)
+{
+	v->stats.tlb_invlpg++;
+	u32 page = linear >> PAGE_SHIFT;
+	/* INVLPG of any address in a large page drops all of it (SDM Vol. 3A 4.10.4.1). */
+	if (v->mmu->large[linear >> 22]) {
+		drop_all(v->mmu);
+		jc_flush_all(v);
+		return;
+	}
+	drop_entry(v->mmu, page << 1 | MMU_SUPERVISOR);
+	drop_entry(v->mmu, page << 1 | MMU_USER);
+	jc_flush_page(v, page);
+}

@@ -1,0 +1,657 @@
+/*
+ * Lowering: what each guest instruction becomes. The table is insn_table.h; this file has the expansions that it names.
+ *
+ * Invariant of every expansion: guest state changes only after its last access that can fault, so that a fault finds the state of
+ * the instruction's start.
+ */
+#include "translator/emit.h"
+
+#include "monitor/cpuid.h"
+#include "translator/insn_table.h"
+
+static unsigned opsize(const struct xlate *x)
+{
+	return x->in.operand_width == 16 ? 2 : 4;
+}
+
+/* The target of a relative branch: masked for 16-bit operands. */
+static u32 branch_target(const struct xlate *x)
+{
+	u32 t = x->next_eip + (u32)x->ops[0].imm.value.s;
+	return x->in.operand_width == 16 ? t & 0xffff : t;
+}
+
+/* ---- stack ---- */
+
+/* Reads the memory operand into r11d (zero-extended). */
+static void load_operand(struct xlate *x, const ZydisDecodedOperand *mem, unsigned size)
+{
+	emit_linear(x, mem, 0, size, ACCESS_READ);
+	struct cold *c = begin_access(x, 0);
+	if (size == 2)
+		EB(x, 0x47, 0x0f, 0xb7, 0x1c, 0x01); /* movzx r11d, word [r9 + r8] */
+	else
+		EB(x, 0x47, 0x8b, 0x1c, 0x01); /* mov r11d, [r9 + r8] */
+	end_access(x, c);
+}
+
+static bool is_segment(const ZydisDecodedOperand *op)
+{
+	return op->type == ZYDIS_OPERAND_TYPE_REGISTER && ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_SEGMENT;
+}
+
+/* The Sreg number of PUSH/POP seg is in the opcode, not in a ModRM byte. */
+static void callout_segment_stack(struct xlate *x, emu_fn *fn)
+{
+	u32 n = new_emu(x, fn);
+	x->tc->emus[n].reg = (u8)seg_number(x->ops[0].reg.value);
+	emit_mov_imm(x, R8, n);
+	emit_mov_imm(x, R9, meta(x));
+	emit_call(x, thunk_callout);
+}
+
+static void lower_push(struct xlate *x)
+{
+	const ZydisDecodedOperand *op = &x->ops[0];
+	if (is_segment(op)) {
+		callout_segment_stack(x, emu_push_seg);
+	} else if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
+		emit_push(x, host_reg(gpr_number(op->reg.value)), 0, opsize(x));
+	} else if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+		load_operand(x, op, opsize(x));
+		emit_push(x, R11, 0, opsize(x));
+	} else {
+		emit_push(x, NO_REG, (u32)op->imm.value.s, opsize(x));
+	}
+}
+
+static void lower_pop(struct xlate *x)
+{
+	const ZydisDecodedOperand *op = &x->ops[0];
+	unsigned size = opsize(x);
+	if (is_segment(op)) {
+		callout_segment_stack(x, emu_pop_seg);
+		return;
+	}
+	emit_pop(x, size);
+	if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
+		unsigned r = host_reg(gpr_number(op->reg.value));
+		/* ESP moves first: POP ESP ends with the popped value. */
+		emit_add_esp(x, (s32)size);
+		if (size == 2)
+			emit_mov16(x, r, R11);
+		else
+			emit_mov(x, false, r, R11);
+		return;
+	}
+	/* The address of POP [ESP + n] is computed with ESP already moved (SDM Vol. 2B, POP). */
+	ZydisDecodedOperand mem = *op;
+	if (mem.mem.base == ZYDIS_REGISTER_ESP) {
+		mem.mem.disp.has_displacement = true;
+		mem.mem.disp.value = (s32)((u32)mem.mem.disp.value + size);
+	}
+	emit_linear(x, &mem, 0, size, ACCESS_WRITE);
+	struct cold *c = begin_access(x, 0);
+	if (size == 2)
+		e1(x, 0x66);
+	EB(x, 0x47, 0x89, 0x1c, 0x01); /* mov [r9 + r8], r11 */
+	end_access(x, c);
+	emit_add_esp(x, (s32)size);
+}
+
+/* mov (e)sp, (e)bp ; pop (e)bp: the pop is from SS:(E)BP. */
+static void lower_leave(struct xlate *x)
+{
+	unsigned size = opsize(x);
+	emit_mov(x, false, R8, REG_EBP);
+	if (!(x->mode & MODE_SS32))
+		emit_movzx16(x, R8, R8);
+	emit_segment(x, SEG_SS, 1, size, ACCESS_READ);
+	struct cold *c = begin_access(x, 1);
+	if (size == 2)
+		EB(x, 0x47, 0x0f, 0xb7, 0x1c, 0x01);
+	else
+		EB(x, 0x47, 0x8b, 0x1c, 0x01);
+	end_access(x, c);
+	if (x->mode & MODE_SS32)
+		emit_mov(x, false, R15, REG_EBP);
+	else
+		emit_mov16(x, R15, REG_EBP);
+	emit_add_esp(x, (s32)size);
+	if (size == 2)
+		emit_mov16(x, REG_EBP, R11);
+	else
+		emit_mov(x, false, REG_EBP, R11);
+}
+
+/*
+ *	pushfq ; pop r11
+ *	pext r11d, r11d, [mask_host] ; pdep ...		; only the flags that are the guest's
+ *	mov r10d, [sysflags] ; lea r11d, [r11 + r10 + 2]
+ */
+static void lower_pushf(struct xlate *x)
+{
+	if (x->mode & MODE_SINGLE) {
+		/* RF and VM may be set. */
+		emit_callout(x, emu_pushf, false);
+		return;
+	}
+	EB(x, 0x9c, 0x41, 0x5b);
+	emit_pext_v(x, false, R11, R11, offsetof(struct vcpu, mask_host));
+	emit_pext_v(x, true, R11, R11, offsetof(struct vcpu, mask_host));
+	emit_load_v(x, R10, offsetof(struct vcpu, sysflags));
+	emit_lea32(x, R11, R11, R10, 1, EFLAGS_FIXED);
+	emit_push(x, R11, 0, opsize(x));
+}
+
+/* At CPL 0, and only when nothing but IF and the host's flags changes; else the callout. */
+static void lower_popf(struct xlate *x)
+{
+	if (mode_cpl(x) != 0 || opsize(x) != 4 || (x->mode & MODE_SINGLE)) {
+		emit_callout(x, emu_popf, false);
+		return;
+	}
+	emit_pop(x, 4);
+	/* From here on the guest's flags are dead: they come from r11. */
+	emit_load_v(x, R10, offsetof(struct vcpu, sysflags));
+	EB(x, 0x45, 0x31, 0xda); /* xor r10d, r11d */
+	EB(x, 0x41, 0xf7, 0xc2); /* test r10d, imm32 */
+	e4(x, EFLAGS_TF | EFLAGS_IOPL | EFLAGS_NT | EFLAGS_AC | EFLAGS_ID);
+	EB(x, 0x0f, 0x85); /* jnz */
+	e4(x, 0);
+	struct cold *callout = new_cold(x, COLD_CALLOUT);
+	callout->site = here(x) - 4;
+	callout->index = new_emu(x, emu_popf);
+	EB(x, 0x41, 0x81, 0xe2); /* and r10d, IF: 1 if IF changes */
+	e4(x, EFLAGS_IF);
+	EB(x, 0x45, 0x31, 0x56); /* xor [r14 + sysflags], r10d */
+	e1(x, offsetof(struct vcpu, sysflags));
+	EB(x, 0x41, 0x81, 0xe3); /* and r11d, host flags */
+	e4(x, EFLAGS_HOST);
+	emit_add_esp(x, 4);
+	EB(x, 0x41, 0x53, 0x9d); /* push r11 ; popfq */
+	/* Events that waited for IF; taken also when IF stays clear, which costs only a dispatch. */
+	EB(x, 0x49, 0x89, 0xca); /* mov r10, rcx */
+	emit_load_v(x, RCX, offsetof(struct vcpu, events));
+	EB(x, 0xe3, 0x05, 0xe9); /* jrcxz +5 ; jmp cold */
+	e4(x, 0);
+	struct cold *event = new_cold(x, COLD_EVENT);
+	event->site = here(x) - 4;
+	event->eip = x->next_eip;
+	EB(x, 0x4c, 0x89, 0xd1); /* mov rcx, r10 */
+	callout->op_end = here(x);
+}
+
+/* ---- control flow ---- */
+
+static void lower_jcc(struct xlate *x)
+{
+	emit_jcc_exit(x, 0x80 | (x->in.opcode & 0xf), branch_target(x));
+	/* The TU goes on behind an untaken branch, while there is room for its exits. */
+	if (x->tu->exit_count + 2 >= TU_MAX_EXITS || (x->mode & MODE_SINGLE)) {
+		emit_exit(x, x->next_eip);
+		x->end = true;
+	}
+}
+
+/* A taken branch on a condition that is not in a jcc: `67 E3/E2 rel8` over the way of the untaken. */
+static void finish_short_branch(struct xlate *x)
+{
+	/* jcxz/loop +2 ; jmp +10 ; jmp taken ; (5 bytes) jmp untaken */
+	EB(x, 0x02, 0xeb, 0x05, 0xe9);
+	e4(x, 0);
+	struct cold *c = new_cold(x, COLD_EXIT);
+	c->site = here(x) - 4;
+	c->eip = branch_target(x);
+	emit_exit(x, x->next_eip);
+	x->end = true;
+}
+
+static void lower_jcxz(struct xlate *x)
+{
+	if (x->in.address_width == 32) {
+		EB(x, 0x67, 0xe3);
+	} else {
+		/* mov r10, rcx ; movzx ecx, cx ; jrcxz taken: ECX is restored on both ways */
+		EB(x, 0x49, 0x89, 0xca, 0x0f, 0xb7, 0xc9, 0xe3, 0x05); /* jrcxz +5 */
+		EB(x, 0x4c, 0x89, 0xd1, 0xeb, 0x08);                   /* mov rcx, r10 ; jmp +8 */
+		EB(x, 0x4c, 0x89, 0xd1, 0xe9);                         /* mov rcx, r10 ; jmp taken */
+		e4(x, 0);
+		struct cold *c = new_cold(x, COLD_EXIT);
+		c->site = here(x) - 4;
+		c->eip = branch_target(x);
+		emit_exit(x, x->next_eip);
+		x->end = true;
+		return;
+	}
+	finish_short_branch(x);
+}
+
+static void lower_loop(struct xlate *x)
+{
+	if (x->in.address_width == 32) {
+		e1(x, 0x67);
+		e1(x, x->in.opcode);
+		finish_short_branch(x);
+		return;
+	}
+	/* lea r9d, [rcx - 1] ; mov cx, r9w ; (jne/je untaken) ; mov r10, rcx ; movzx ecx, cx ; jrcxz untaken ; taken */
+	emit_lea32(x, R9, RCX, NO_REG, 1, -1);
+	emit_mov16(x, RCX, R9);
+	unsigned skip = 3 + 3 + 2 + 3 + 5 + 3;
+	if (x->in.opcode == 0xe1) {
+		e1(x, 0x75); /* LOOPE: ZF = 0 ends it */
+		e1(x, skip);
+	} else if (x->in.opcode == 0xe0) {
+		e1(x, 0x74);
+		e1(x, skip);
+	}
+	EB(x, 0x49, 0x89, 0xca, 0x0f, 0xb7, 0xc9, 0xe3, 0x08); /* jrcxz +8 */
+	EB(x, 0x4c, 0x89, 0xd1, 0xe9);                         /* mov rcx, r10 ; jmp taken */
+	e4(x, 0);
+	struct cold *c = new_cold(x, COLD_EXIT);
+	c->site = here(x) - 4;
+	c->eip = branch_target(x);
+	/* jrcxz lands here with ECX = CX; jne/je land behind the restoring move. */
+	EB(x, 0x4c, 0x89, 0xd1);
+	emit_exit(x, x->next_eip);
+	x->end = true;
+}
+
+static bool is_far(const struct xlate *x)
+{
+	return x->in.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
+}
+
+/* An indirect near target into r11d. */
+static void load_target(struct xlate *x)
+{
+	const ZydisDecodedOperand *op = &x->ops[0];
+	if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+		load_operand(x, op, opsize(x));
+		return;
+	}
+	unsigned r = host_reg(gpr_number(op->reg.value));
+	if (opsize(x) == 2)
+		emit_movzx16(x, R11, r);
+	else
+		emit_mov(x, false, R11, r);
+}
+
+static void lower_jmp(struct xlate *x)
+{
+	if (is_far(x)) {
+		emit_callout(x, x->ops[0].type == ZYDIS_OPERAND_TYPE_POINTER ? emu_jmp_far_imm : emu_jmp_far_mem, true);
+		return;
+	}
+	x->end = true;
+	if (x->ops[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+		emit_exit(x, branch_target(x));
+		return;
+	}
+	load_target(x);
+	emit_mov(x, false, R8, R11);
+	emit_exit_indirect(x);
+}
+
+static void lower_call(struct xlate *x)
+{
+	if (is_far(x)) {
+		emit_callout(x, x->ops[0].type == ZYDIS_OPERAND_TYPE_POINTER ? emu_call_far_imm : emu_call_far_mem, true);
+		return;
+	}
+	x->end = true;
+	if (x->ops[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+		emit_push(x, NO_REG, x->next_eip, opsize(x));
+		emit_exit(x, branch_target(x));
+		return;
+	}
+	load_target(x);
+	emit_push(x, NO_REG, x->next_eip, opsize(x));
+	emit_mov(x, false, R8, R11);
+	emit_exit_indirect(x);
+}
+
+static void lower_ret(struct xlate *x)
+{
+	if (is_far(x)) {
+		emit_callout(x, emu_ret_far, true);
+		return;
+	}
+	x->end = true;
+	u32 bytes = x->ops[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? (u32)x->ops[0].imm.value.u & 0xffff : 0;
+	emit_pop(x, opsize(x));
+	emit_add_esp(x, (s32)(opsize(x) + bytes));
+	emit_mov(x, false, R8, R11);
+	emit_exit_indirect(x);
+}
+
+/* ---- flags ---- */
+
+static bool may_cli(const struct xlate *x)
+{
+	return mode_cpl(x) == 0 && !(x->mode & MODE_SINGLE);
+}
+
+/* sysflags without IF into r8d. */
+static void load_without_if(struct xlate *x)
+{
+	emit_load_v(x, R8, offsetof(struct vcpu, sysflags));
+	emit_pext_v(x, false, R8, R8, offsetof(struct vcpu, mask_no_if));
+	emit_pext_v(x, true, R8, R8, offsetof(struct vcpu, mask_no_if));
+}
+
+static void lower_cli(struct xlate *x)
+{
+	if (!may_cli(x)) {
+		emit_callout(x, emu_cli, false);
+		return;
+	}
+	load_without_if(x);
+	emit_store_v(x, R8, offsetof(struct vcpu, sysflags));
+}
+
+static void lower_sti(struct xlate *x)
+{
+	if (!may_cli(x)) {
+		emit_callout(x, emu_sti, false);
+		return;
+	}
+	load_without_if(x);
+	emit_lea32(x, R8, R8, NO_REG, 1, EFLAGS_IF);
+	emit_store_v(x, R8, offsetof(struct vcpu, sysflags));
+	/* Nothing pending: the interrupt shadow has nothing to hold back. */
+	EB(x, 0x49, 0x89, 0xca); /* mov r10, rcx */
+	emit_load_v(x, RCX, offsetof(struct vcpu, events));
+	EB(x, 0xe3, 0x05, 0xe9); /* jrcxz +5 ; jmp cold */
+	e4(x, 0);
+	struct cold *c = new_cold(x, COLD_STI);
+	c->site = here(x) - 4;
+	c->eip = x->next_eip;
+	EB(x, 0x4c, 0x89, 0xd1); /* mov rcx, r10 */
+}
+
+/* ---- moves ---- */
+
+static void lower_mov(struct xlate *x)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		if (x->ops[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
+			continue;
+		switch (ZydisRegisterGetClass(x->ops[i].reg.value)) {
+		case ZYDIS_REGCLASS_SEGMENT:
+			emit_callout(x, i ? emu_mov_from_seg : emu_mov_to_seg, false);
+			return;
+		case ZYDIS_REGCLASS_CONTROL:
+			emit_callout(x, i ? emu_mov_from_cr : emu_mov_to_cr, false);
+			return;
+		case ZYDIS_REGCLASS_DEBUG:
+			emit_callout(x, i ? emu_mov_from_dr : emu_mov_to_dr, false);
+			return;
+		case ZYDIS_REGCLASS_TEST:
+			emit_callout(x, emu_ud, true);
+			return;
+		default:
+			break;
+		}
+	}
+	/* A0..A3 have 64-bit addresses in 64-bit mode: 8A 8B 88 89 with AL/eAX. */
+	if (x->in.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (x->in.opcode & 0xfc) == 0xa0) {
+		static const u8 modrm_form[4] = {0x8a, 0x8b, 0x88, 0x89};
+		const ZydisDecodedOperand *mem = explicit_mem(x);
+		emit_linear(x, mem, 0, mem->size / 8, x->in.opcode & 2 ? ACCESS_WRITE : ACCESS_READ);
+		struct cold *c = begin_access(x, 0);
+		if (mem->size == 16)
+			e1(x, 0x66);
+		e1(x, 0x43);
+		e1(x, modrm_form[x->in.opcode & 3]);
+		EB(x, 0x04, 0x01);
+		end_access(x, c);
+		return;
+	}
+	lower_generic(x);
+}
+
+static void lower_lea(struct xlate *x)
+{
+	const ZydisDecodedOperand *mem = &x->ops[1];
+	unsigned dst = host_reg(gpr_number(x->ops[0].reg.value));
+	unsigned base = mem->mem.base != ZYDIS_REGISTER_NONE ? host_reg(gpr_number(mem->mem.base)) : NO_REG;
+	unsigned index = mem->mem.index != ZYDIS_REGISTER_NONE ? host_reg(gpr_number(mem->mem.index)) : NO_REG;
+	s32 disp = mem->mem.disp.has_displacement ? (s32)mem->mem.disp.value : 0;
+	unsigned scale = mem->mem.scale ? mem->mem.scale : 1;
+	if (x->in.address_width == 32 && x->in.operand_width == 32) {
+		emit_lea32(x, dst, base, index, scale, disp);
+		return;
+	}
+	emit_lea32(x, R8, base, index, scale, disp);
+	if (x->in.address_width == 16)
+		emit_movzx16(x, R8, R8);
+	if (x->in.operand_width == 16)
+		emit_mov16(x, dst, R8);
+	else
+		emit_mov(x, false, dst, R8);
+}
+
+static void lower_xlat(struct xlate *x)
+{
+	unsigned seg = SEG_DS;
+	for (unsigned i = 0; i < x->in.operand_count; i++)
+		if (x->ops[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
+			seg = seg_number(x->ops[i].mem.segment);
+	EB(x, 0x44, 0x0f, 0xb6, 0xc0); /* movzx r8d, al */
+	emit_lea32(x, R8, R8, REG_EBX, 1, 0);
+	if (x->in.address_width == 16)
+		emit_movzx16(x, R8, R8);
+	emit_segment(x, seg, 0, 1, ACCESS_READ);
+	struct cold *c = begin_access(x, 0);
+	EB(x, 0x43, 0x8a, 0x04, 0x01); /* mov al, [r9 + r8] */
+	end_access(x, c);
+}
+
+/* MOVSD and CMPSD name SSE2 instructions as well. */
+static void lower_movsd(struct xlate *x)
+{
+	if (x->in.meta.category == ZYDIS_CATEGORY_STRINGOP)
+		emit_callout(x, emu_movs, false);
+	else
+		lower_generic(x);
+}
+
+static void lower_cmpsd(struct xlate *x)
+{
+	if (x->in.meta.category == ZYDIS_CATEGORY_STRINGOP)
+		emit_callout(x, emu_cmps, false);
+	else
+		lower_generic(x);
+}
+
+static void lower_nop(struct xlate *x)
+{
+	(void)x;
+}
+
+/* Faults as a load of its operand does (SDM Vol. 2A, CLFLUSH); caches are the host's business. */
+static void lower_clflush(struct xlate *x)
+{
+	emit_linear(x, &x->ops[0], 0, 1, ACCESS_READ);
+	end_access(x, begin_access(x, 0));
+}
+
+/* ---- the table ---- */
+
+enum class { CLASS_IDENT, CLASS_LOWER, CLASS_EMULATE, CLASS_TRANSFER };
+
+struct insn_entry {
+	enum class class;
+	void (*lower)(struct xlate *x);
+	emu_fn *emulate;
+};
+
+#define LOWER(m, f) [ZYDIS_MNEMONIC_##m] = {CLASS_LOWER, lower_##f, NULL},
+#define EMULATE(m, h) [ZYDIS_MNEMONIC_##m] = {CLASS_EMULATE, NULL, emu_##h},
+#define TRANSFER(m, h) [ZYDIS_MNEMONIC_##m] = {CLASS_TRANSFER, NULL, emu_##h},
+static const struct insn_entry table[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {INSNS(LOWER, EMULATE, TRANSFER)};
+#undef LOWER
+#undef EMULATE
+#undef TRANSFER
+
+/* What an instruction set extension needs in CPUID: 0 nothing, ~0 never offered. */
+static u64 needed_feature(const ZydisDecodedInstruction *in)
+{
+	switch (in->meta.isa_ext) {
+	case ZYDIS_ISA_EXT_BASE:
+		switch (in->meta.isa_set) {
+		case ZYDIS_ISA_SET_CMOV:
+			return CPUF_CMOV;
+		case ZYDIS_ISA_SET_FXSAVE:
+			return CPUF_FXSR;
+		default:
+			break;
+		}
+		switch (in->mnemonic) {
+		case ZYDIS_MNEMONIC_CMPXCHG8B:
+			return CPUF_CX8;
+		case ZYDIS_MNEMONIC_SYSENTER:
+		case ZYDIS_MNEMONIC_SYSEXIT:
+			return CPUF_SEP;
+		case ZYDIS_MNEMONIC_RDTSC:
+			return CPUF_TSC;
+		case ZYDIS_MNEMONIC_RDMSR:
+		case ZYDIS_MNEMONIC_WRMSR:
+			return CPUF_MSR;
+		default:
+			return 0;
+		}
+	case ZYDIS_ISA_EXT_PAUSE:
+		return 0;
+	case ZYDIS_ISA_EXT_AMD3DNOW_PREFETCH:
+		return 0;
+	case ZYDIS_ISA_EXT_X87:
+		return CPUF_FPU;
+	case ZYDIS_ISA_EXT_MMX:
+		return CPUF_MMX;
+	case ZYDIS_ISA_EXT_SSE:
+		return CPUF_SSE;
+	case ZYDIS_ISA_EXT_SSE2:
+		return CPUF_SSE2;
+	case ZYDIS_ISA_EXT_SSE3:
+		return CPUF_SSE3;
+	case ZYDIS_ISA_EXT_SSSE3:
+		return CPUF_SSSE3;
+	case ZYDIS_ISA_EXT_SSE4:
+		return in->meta.isa_set == ZYDIS_ISA_SET_POPCNT ? CPUF_POPCNT : in->meta.isa_set == ZYDIS_ISA_SET_SSE42 ? CPUF_SSE42 : CPUF_SSE41;
+	case ZYDIS_ISA_EXT_AES:
+		return CPUF_AES;
+	case ZYDIS_ISA_EXT_PCLMULQDQ:
+		return CPUF_PCLMUL;
+	case ZYDIS_ISA_EXT_MOVBE:
+		return CPUF_MOVBE;
+	case ZYDIS_ISA_EXT_LZCNT:
+		return CPUF_LZCNT;
+	case ZYDIS_ISA_EXT_RDRAND:
+		return CPUF_RDRAND;
+	case ZYDIS_ISA_EXT_RDTSCP:
+		return CPUF_RDTSCP;
+	case ZYDIS_ISA_EXT_CLFSH:
+		return CPUF_CLFLUSH;
+	default:
+		return ~0ull;
+	}
+}
+
+/* Categories whose instructions do to a deprivileged CPU what they do to a real one. */
+static bool ident_allowed(const ZydisDecodedInstruction *in)
+{
+	if (in->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED)
+		return false;
+	switch (in->meta.category) {
+	case ZYDIS_CATEGORY_AES:
+	case ZYDIS_CATEGORY_BINARY:
+	case ZYDIS_CATEGORY_BITBYTE:
+	case ZYDIS_CATEGORY_BLEND:
+	case ZYDIS_CATEGORY_CMOV:
+	case ZYDIS_CATEGORY_CONVERT:
+	case ZYDIS_CATEGORY_DATAXFER:
+	case ZYDIS_CATEGORY_FCMOV:
+	case ZYDIS_CATEGORY_FLAGOP:
+	case ZYDIS_CATEGORY_LOGICAL:
+	case ZYDIS_CATEGORY_LOGICAL_FP:
+	case ZYDIS_CATEGORY_LZCNT:
+	case ZYDIS_CATEGORY_MISC:
+	case ZYDIS_CATEGORY_MMX:
+	case ZYDIS_CATEGORY_NOP:
+	case ZYDIS_CATEGORY_PCLMULQDQ:
+	case ZYDIS_CATEGORY_RDRAND:
+	case ZYDIS_CATEGORY_ROTATE:
+	case ZYDIS_CATEGORY_SEMAPHORE:
+	case ZYDIS_CATEGORY_SETCC:
+	case ZYDIS_CATEGORY_SHIFT:
+	case ZYDIS_CATEGORY_SSE:
+	case ZYDIS_CATEGORY_STTNI:
+	case ZYDIS_CATEGORY_X87_ALU:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* #UD or #NM by CR0 and CR4, SDM Vol. 3A 2.5 and tables 12-1, 13-1. NULL: neither. */
+static emu_fn *fpu_unavailable(const struct xlate *x)
+{
+	const ZydisDecodedInstruction *in = &x->in;
+	bool mmx = in->mnemonic == ZYDIS_MNEMONIC_EMMS || in->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ, sse = false;
+	if (in->mnemonic == ZYDIS_MNEMONIC_FWAIT)
+		return (x->mode & (MODE_MP | MODE_TS)) == (MODE_MP | MODE_TS) ? emu_nm : NULL;
+	if (in->meta.isa_ext == ZYDIS_ISA_EXT_X87 || in->meta.isa_set == ZYDIS_ISA_SET_FXSAVE)
+		return x->mode & (MODE_EM | MODE_TS) ? emu_nm : NULL;
+	for (unsigned i = 0; i < in->operand_count; i++) {
+		if (x->ops[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
+			continue;
+		ZydisRegisterClass class = ZydisRegisterGetClass(x->ops[i].reg.value);
+		mmx |= class == ZYDIS_REGCLASS_MMX;
+		sse |= class == ZYDIS_REGCLASS_XMM || x->ops[i].reg.value == ZYDIS_REGISTER_MXCSR;
+	}
+	sse |= in->mnemonic == ZYDIS_MNEMONIC_LDMXCSR || in->mnemonic == ZYDIS_MNEMONIC_STMXCSR;
+	if ((mmx || sse) && (x->mode & MODE_EM))
+		return emu_ud;
+	if (sse && !(x->mode & MODE_OSFXSR))
+		return emu_ud;
+	return (mmx || sse) && (x->mode & MODE_TS) ? emu_nm : NULL;
+}
+
+void lower_insn(struct xlate *x)
+{
+	const ZydisDecodedInstruction *in = &x->in;
+	const struct insn_entry *e = &table[in->mnemonic];
+	u64 need = needed_feature(in);
+	emu_fn *unavailable;
+
+	if (in->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || (need && (x->v->features & need) != need)) {
+		/* SYSENTER and friends count as BASE; 3DNow!, VEX and the rest are not offered. */
+		emit_callout(x, emu_ud, true);
+		return;
+	}
+	unavailable = fpu_unavailable(x);
+	if (unavailable) {
+		emit_callout(x, unavailable, true);
+		return;
+	}
+	switch (e->class) {
+	case CLASS_LOWER:
+		e->lower(x);
+		break;
+	case CLASS_EMULATE:
+		emit_callout(x, e->emulate, false);
+		break;
+	case CLASS_TRANSFER:
+		emit_callout(x, e->emulate, true);
+		break;
+	case CLASS_IDENT:
+		if (ident_allowed(in))
+			lower_generic(x);
+		else
+			emit_callout(x, emu_ud, true);
+		break;
+	}
+}

@@ -1,0 +1,261 @@
+/*
+ * The translation loop: fetch, decode, lower, until control leaves, the page ends or the TU is full; then the cold part.
+ *
+ *	head:	mov r10, rcx			; is r8d, the EIP that the jump cache was asked for, this TU's?
+ *		lea ecx, [r8 - eip]
+ *		jrcxz 1f
+ *		jmp thunk_head_miss
+ *	1:	mov rcx, r10
+ *	body:	...
+ */
+#include "translator/translate.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cache/smc.h"
+#include "monitor/cpuid.h"
+#include "monitor/exception.h"
+#include "monitor/log.h"
+#include "monitor/vm.h"
+#include "shadowpt/walk.h"
+#include "translator/emit.h"
+
+u32 mode_compute(const struct vcpu *v)
+{
+	u32 m = v->cpl;
+	if (v->seg[SEG_CS].attr & SEG_DB)
+		m |= MODE_CS32;
+	if (v->seg[SEG_SS].attr & SEG_DB)
+		m |= MODE_SS32;
+	for (int i = SEG_ES; i <= SEG_DS; i++)
+		if (!v->seg[i].base && v->seg[i].full_read && (v->seg[i].full_write || i == SEG_CS))
+			m |= MODE_FLAT(i);
+	if (v->cr0 & CR0_TS)
+		m |= MODE_TS;
+	if (v->cr0 & CR0_EM)
+		m |= MODE_EM;
+	if (v->cr0 & CR0_MP)
+		m |= MODE_MP;
+	if (v->cr4 & CR4_OSFXSR)
+		m |= MODE_OSFXSR;
+	if (v->seg[SEG_CS].limit != 0xffffffffu)
+		m |= MODE_CS_LIMIT;
+	return m;
+}
+
+static void emit_head(struct xlate *x)
+{
+	EB(x, 0x49, 0x89, 0xca, 0x41, 0x8d, 0x88);
+	e4(x, -x->tu->eip);
+	EB(x, 0xe3, 0x05);
+	emit_jmp(x, (u64)thunk_head_miss);
+	EB(x, 0x4c, 0x89, 0xd1);
+	x->tu->body = here(x);
+}
+
+static u64 now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (u64)t.tv_sec * NS_PER_SEC + (u64)t.tv_nsec;
+}
+
+static void init_decoder(struct xlate *x)
+{
+	bool wide = x->mode & MODE_CS32;
+	ZydisDecoderInit(&x->decoder, wide ? ZYDIS_MACHINE_MODE_LEGACY_32 : ZYDIS_MACHINE_MODE_LEGACY_16, wide ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_16);
+	/* What is not offered decodes as it did before it existed. */
+	ZydisDecoderEnableMode(&x->decoder, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
+	ZydisDecoderEnableMode(&x->decoder, ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
+	ZydisDecoderEnableMode(&x->decoder, ZYDIS_DECODER_MODE_TZCNT, ZYAN_FALSE);
+	ZydisDecoderEnableMode(&x->decoder, ZYDIS_DECODER_MODE_WBNOINVD, ZYAN_FALSE);
+	ZydisDecoderEnableMode(&x->decoder, ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
+	if (!(x->v->features & CPUF_LZCNT))
+		ZydisDecoderEnableMode(&x->decoder, ZYDIS_DECODER_MODE_LZCNT, ZYAN_FALSE);
+}
+
+enum fetch { FETCH_OK, FETCH_PAGE_END, FETCH_UNDEFINED, FETCH_TOO_LONG };
+
+/* Decodes the instruction at page offset `off` of the TU's page; `avail` bytes are there. */
+static enum fetch decode(struct xlate *x, const u8 *code, u32 avail)
+{
+	ZyanStatus s = ZydisDecoderDecodeFull(&x->decoder, code, MIN(avail, 15), &x->in, x->ops);
+	if (ZYAN_SUCCESS(s)) {
+		memcpy(x->bytes, code, x->in.length);
+		return FETCH_OK;
+	}
+	if (s == ZYDIS_STATUS_NO_MORE_DATA)
+		return avail >= 15 ? FETCH_TOO_LONG : FETCH_PAGE_END;
+	return s == ZYDIS_STATUS_INSTRUCTION_TOO_LONG ? FETCH_TOO_LONG : FETCH_UNDEFINED;
+}
+
+/* The TU's first instruction goes on in the next page. Raises #PF if that cannot be fetched. */
+static enum fetch decode_straddling(struct xlate *x, const u8 *code, u32 avail)
+{
+	struct vcpu *v = x->v;
+	struct walk w;
+	u8 bytes[16] = {0};
+	u32 linear = v->seg[SEG_CS].base + x->eip + avail;
+	int err = walk_translate(v, linear, ACC_EXEC | acc_cpl(v), &w);
+	if (err >= 0)
+		raise_pf(v, linear, (u32)err);
+	const u8 *next = ram_ptr(&v->vm->mem, w.pa);
+	memcpy(bytes, code, avail);
+	if (next)
+		memcpy(bytes + avail, next, 15 - avail);
+	else
+		memset(bytes + avail, 0xff, 15 - avail);
+	enum fetch f = decode(x, bytes, 15);
+	if (next) {
+		x->tu->flags |= TU_STRADDLES;
+		x->tu->pa2 = w.pa;
+	}
+	return f;
+}
+
+static void log_insn(const struct xlate *x)
+{
+	char text[96];
+	ZydisFormatter f;
+	ZydisFormatterInit(&f, ZYDIS_FORMATTER_STYLE_INTEL);
+	ZydisFormatterFormatInstruction(&f, &x->in, x->ops, x->in.operand_count_visible, text, sizeof(text), x->eip, NULL);
+	log_print("  %08x  %s\n", x->eip, text);
+}
+
+static void log_host(const struct xlate *x)
+{
+	ZydisDecoder d;
+	ZydisFormatter f;
+	ZydisDecodedInstruction in;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+	char text[96];
+	ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	ZydisFormatterInit(&f, ZYDIS_FORMATTER_STYLE_INTEL);
+	for (const u8 *p = x->start; p < x->p; p += in.length) {
+		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, p, (size_t)(x->p - p), &in, ops)))
+			break;
+		ZydisFormatterFormatInstruction(&f, &in, ops, in.operand_count_visible, text, sizeof(text), x->rx + (u64)(p - x->start), NULL);
+		log_print("    %08x  %s\n", x->rx + (u32)(p - x->start), text);
+	}
+}
+
+/* True if the instruction's last byte lies beyond CS's limit, or EIP wraps in a way that it would. */
+static bool beyond_limit(const struct xlate *x, u32 length)
+{
+	u32 limit = x->v->seg[SEG_CS].limit, last = x->eip + length - 1;
+	return limit != 0xffffffffu && (x->eip > limit || last > limit || last < x->eip);
+}
+
+static void translate_body(struct xlate *x, const u8 *page)
+{
+	struct vcpu *v = x->v;
+	struct tu *tu = x->tu;
+	u32 offset = (u32)tu->pa & PAGE_MASK, max = x->mode & MODE_SINGLE ? 1 : TU_MAX_INSNS - 1;
+
+	while (!x->end) {
+		const u8 *code = page + offset;
+		u32 avail = PAGE_SIZE - offset;
+		enum fetch f = avail ? decode(x, code, avail) : FETCH_PAGE_END;
+		if (f == FETCH_PAGE_END && x->insn == 0)
+			f = decode_straddling(x, code, avail);
+		if (f == FETCH_PAGE_END || x->insn == max || (f == FETCH_OK && x->insn && beyond_limit(x, x->in.length))) {
+			emit_exit(x, x->eip);
+			break;
+		}
+		if (f == FETCH_TOO_LONG || (f == FETCH_OK && beyond_limit(x, x->in.length))) {
+			/* Only at its turn: an earlier instruction may fault first. */
+			if (x->insn == 0)
+				raise_error(v, EXC_GP, 0);
+			emit_exit(x, x->eip);
+			break;
+		}
+		*cur_insn(x) = (struct tu_insn){.host_off = (u16)(here(x) - x->rx), .guest_off = (u16)(x->eip - tu->eip)};
+		if (f == FETCH_UNDEFINED) {
+			memset(&x->in, 0, sizeof(x->in));
+			x->in.length = 1;
+			x->next_eip = x->eip + 1;
+			if (log_on(LOG_IN_ASM))
+				log_print("  %08x  (undefined)\n", x->eip);
+			emit_callout(x, emu_ud, true);
+			tu->guest_len = (u16)(x->eip - tu->eip + MIN(15, avail));
+			x->insn++;
+			break;
+		}
+		if (log_on(LOG_IN_ASM))
+			log_insn(x);
+		x->next_eip = x->eip + x->in.length;
+		if (!(x->mode & MODE_CS32) && x->v->seg[SEG_CS].limit <= 0xffff)
+			x->next_eip &= 0xffff;
+		lower_insn(x);
+		x->insn++;
+		tu->guest_len = (u16)(x->next_eip - tu->eip);
+		offset += x->in.length;
+		x->eip = x->next_eip;
+		if ((tu->flags & TU_STRADDLES) && !x->end) {
+			emit_exit(x, x->eip);
+			break;
+		}
+	}
+	tu->insn_count = (u16)x->insn;
+}
+
+int translator_init(struct vcpu *v)
+{
+	v->xlate = malloc(sizeof(*v->xlate));
+	return v->xlate ? 0 : -ENOMEM;
+}
+
+void translator_free(struct vcpu *v)
+{
+	free(v->xlate);
+	v->xlate = NULL;
+}
+
+struct tu *translate(struct vcpu *v, u64 pa)
+{
+	u64 t0 = now_ns();
+	tc_make_room(v);
+	struct tc *tc = v->tc;
+	struct xlate *x = v->xlate;
+	const u8 *page = ram_ptr(&v->vm->mem, pa & ~(u64)PAGE_MASK);
+	x->v = v;
+	x->tc = tc;
+	x->mode = v->mode;
+	x->tu = &tc->tus[tc->tu_count];
+	x->start = x->p = tc->rw + tc->used;
+	x->rx = (u32)(u64)tc->rx + (u32)tc->used;
+	x->eip = v->eip;
+	x->insn = 0;
+	x->end = false;
+	x->cold_count = 0;
+	*x->tu = (struct tu){.pa = pa, .eip = v->eip, .mode = v->mode, .head = x->rx, .insns = tc->insn_count, .exits = tc->exit_count,
+			     .emus = tc->emu_count};
+	if (v->mode & MODE_SINGLE)
+		x->tu->flags |= TU_SINGLE;
+	/* A fault of the fetch is raised only before the first instruction has been lowered: nothing has been taken from the arenas then. */
+	init_decoder(x);
+	log_to(LOG_IN_ASM, "TU %08x pa %llx mode %x\n", v->eip, (unsigned long long)pa, v->mode);
+	emit_head(x);
+	translate_body(x, page);
+	x->tu->cold = here(x);
+	emit_cold(x);
+	x->tu->end = here(x);
+
+	struct tu *tu = x->tu;
+	if (log_on(LOG_OUT_ASM))
+		log_host(x);
+	tc->used += ((u64)(x->p - x->start) + 15) & ~15ull;
+	tc->insn_count += tu->insn_count;
+	tc->tu_count++;
+	tu_publish(v, tu);
+	v->stats.tus_made++;
+	v->stats.insns_translated += tu->insn_count;
+	v->stats.guest_bytes += tu->guest_len;
+	v->stats.host_bytes_hot += tu->cold - tu->head;
+	v->stats.host_bytes_cold += tu->end - tu->cold;
+	v->stats.translate_ns += now_ns() - t0;
+	return tu;
+}

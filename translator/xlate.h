@@ -1,0 +1,113 @@
+/*
+ * The translator's working state for one TU, shared by its files. Not for users of the translator: they want translate.h.
+ */
+#ifndef RINGER_XLATE_H
+#define RINGER_XLATE_H
+
+#include <Zydis/Zydis.h>
+
+#include "cache/tc.h"
+#include "monitor/vcpu.h"
+#include "translator/mode.h"
+
+/* Out-of-line code, emitted behind the hot part. */
+enum cold_kind {
+	COLD_READ,     /* table miss of a read: call the miss thunk, run the hot instruction */
+	COLD_WRITE,    /* table miss of a write: run a copy of the instruction on the bounce buffer, commit */
+	COLD_SEG,      /* segment that needs checking */
+	COLD_CALLOUT,  /* the whole instruction by its callout, then go on */
+	COLD_EXIT,     /* a taken branch: exit to target */
+	COLD_CHAIN,    /* an unchained exit */
+	COLD_STI,      /* STI with events pending */
+	COLD_EVENT,    /* POPF that enabled interrupts with events pending */
+};
+
+struct cold {
+	enum cold_kind kind;
+	u8 slot;
+	u8 insn;        /* number of the instruction in the TU */
+	bool write;
+	u32 site;       /* rx address of the rel32 field that leads here */
+	u32 op_start, op_end; /* rx addresses: the instruction that the access belongs to, and behind it */
+	u32 eip;        /* target or next EIP */
+	u32 index;      /* exit or emu_insn */
+};
+
+#define MAX_COLD (TU_MAX_INSNS * 6)
+
+struct xlate {
+	struct vcpu *v;
+	struct tc *tc;
+	struct tu *tu;
+	u32 mode;
+
+	u8 *start; /* rw address of the TU's head */
+	u8 *p;     /* next byte */
+	u32 rx;    /* rx address of start */
+
+	ZydisDecoder decoder;
+	ZydisDecodedInstruction in;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+	u8 bytes[16]; /* of the instruction */
+	u32 eip;      /* of the instruction */
+	u32 next_eip;
+	unsigned insn; /* its number */
+	bool end;      /* the TU ends behind it: control has been transferred */
+
+	struct cold cold[MAX_COLD];
+	unsigned cold_count;
+};
+
+static inline u32 meta(const struct xlate *x)
+{
+	return tu_index(x->tc, x->tu) << 8 | x->insn;
+}
+static inline bool cs32(const struct xlate *x)
+{
+	return x->mode & MODE_CS32;
+}
+static inline unsigned mode_cpl(const struct xlate *x)
+{
+	return x->mode & MODE_CPL;
+}
+static inline struct tu_insn *cur_insn(struct xlate *x)
+{
+	return tu_insn(x->tc, x->tu, x->insn);
+}
+
+/* ---- operand.c ---- */
+/* Emits the linear address of memory operand `op` into r8d for access number `slot` (its size and direction go into the TU's tables). Clobbers r9, r10. */
+void emit_linear(struct xlate *x, const ZydisDecodedOperand *op, unsigned slot, u32 size, u32 dir);
+/* r8d holds an offset in `seg`: makes it linear, as above. */
+void emit_segment(struct xlate *x, unsigned seg, unsigned slot, u32 size, u32 dir);
+/* r8 = linear: looks it up, leaves the delta in r9. Clobbers r10. The op that follows must be closed by end_access. */
+struct cold *begin_access(struct xlate *x, unsigned slot);
+void end_access(struct xlate *x, struct cold *c);
+/* Re-emits the current instruction for 64-bit mode; its memory operand, if any, becomes [r9 + r8]. */
+void emit_ident(struct xlate *x, bool mem);
+/* The whole of an ordinary instruction: address, look-up, re-emitted instruction. */
+void lower_generic(struct xlate *x);
+const ZydisDecodedOperand *explicit_mem(const struct xlate *x);
+unsigned seg_number(ZydisRegister r);
+unsigned gpr_number(ZydisRegister r);
+
+/* ---- control.c ---- */
+void emit_exit(struct xlate *x, u32 target);
+void emit_jcc_exit(struct xlate *x, u32 opcode, u32 target);
+/* EIP in r8d: through the jump cache. */
+void emit_exit_indirect(struct xlate *x);
+struct cold *new_cold(struct xlate *x, enum cold_kind kind);
+void emit_cold(struct xlate *x);
+/* Calls an emulation handler; `end`: control does not come back. */
+void emit_callout(struct xlate *x, emu_fn *fn, bool end);
+u32 new_emu(struct xlate *x, emu_fn *fn);
+/* Pushes host register src (or imm if src is NO_REG); src must not be r8..r10. */
+void emit_push(struct xlate *x, unsigned src, u32 imm, unsigned size);
+/* Pops into r11d, without moving ESP; emit_pop_commit moves it. */
+void emit_pop(struct xlate *x, unsigned size);
+void emit_add_esp(struct xlate *x, s32 n);
+
+/* ---- insn.c ---- */
+void lower_insn(struct xlate *x);
+
+#endif
