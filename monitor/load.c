@@ -55,12 +55,8 @@ void image_read(struct image *image, const char *path, const char *what)
 		if (image->size > FILE_SIZE_MAX)
 			fatal("%s %s: is larger than 4 GiB", what, path);
 		if (image->size == room) {
-			u8 *old = image->data;
-
 			room *= 2;
-			image->data = realloc(old, room);
-			if (!image->data)
-				free(old);
+			image->data = realloc(image->data, room);
 		}
 	}
 	close(fd);
