@@ -17,7 +17,7 @@ fi
 
 if [ "$1" = qemu ]; then
 	shift
-	set -- qemu-system-i386 -accel tcg -display none -monitor none -serial stdio "$@"
+	set -- qemu-system-i386 -accel tcg -cpu max -display none -monitor none -serial stdio "$@"
 else
 	set -- "$@" -nographic -serial stdio
 fi
