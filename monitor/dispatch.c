@@ -172,7 +172,7 @@ static void deliver_interrupt(struct vcpu *v, u32 events)
 		if (vector < 0)
 			return;
 	}
-	v->halted = false;
+	v->halted = v->missed = false;
 	v->stats.interrupts++;
 	log_to(LOG_INT, "interrupt %02x at %04x:%08x\n", vector, v->seg[SEG_CS].sel, v->eip);
 	/* Faults in the delivery of an interrupt are not nested in an exception: benign (SDM Vol. 3A table 6-4). */
@@ -194,6 +194,7 @@ static bool handle_events(struct vcpu *v)
 		if (events & EV_RESET) {
 			vcpu_clear_event(v, EV_RESET);
 			boot(v);
+			v->missed = false;
 			return true;
 		}
 	}
@@ -427,7 +428,6 @@ void vcpu_run(struct vcpu *v)
 		if (atomic_load(&v->events)) {
 			if (!handle_events(v))
 				break;
-			v->missed = false;
 		}
 		if (unlikely(v->halted || v->shutdown)) {
 			halt(v);

@@ -6,9 +6,10 @@
  * replaced: the host recorded host addresses.
  *
  * Invariants: nothing changes before the last access that can fault. An access may reach a device, for which the FPU state is saved
- * (v->fpu_loaded becomes false); so every use of the host's registers is behind fpu_ensure() with no access in between.
+ * (v->fpu_loaded becomes false); so every use of the host's registers is behind fpu_load() with no access in between.
  */
 #include "monitor/emulate.h"
+#include "monitor/fpu.h"
 #include "shadowpt/access.h"
 
 #define FXSAVE_SIZE    512
@@ -32,21 +33,13 @@ struct fxsave {
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct fxsave) == FXSAVE_SIZE, "FXSAVE image, SDM Vol. 1 table 10-2");
 
-static void fpu_ensure(struct vcpu *v)
-{
-	if (likely(v->fpu_loaded))
-		return;
-	asm volatile("fxrstor64 %0" : : "m"(v->fx));
-	v->fpu_loaded = true;
-}
-
 /* Waiting instructions report an exception that an earlier one left pending. With CR0.NE clear that is a board's affair, which has no FERR
  * line. */
 static void fpu_wait(struct vcpu *v)
 {
 	u16 fsw;
 
-	fpu_ensure(v);
+	fpu_load(v);
 	asm volatile("fnstsw %0" : "=m"(fsw));
 	if (unlikely((fsw & FSW_ES) && (v->cr0 & CR0_NE)))
 		raise_exception(v, EXC_MF);
@@ -75,7 +68,7 @@ int emu_fxsave(struct vcpu *v, const struct emu_insn *i)
 	u32 linear = fx_operand(v, i, ACC_WRITE);
 	struct fxsave fx;
 
-	fpu_ensure(v);
+	fpu_load(v);
 	asm volatile("fxsave %0" : "=m"(fx));
 	fx.fop = v->fpu_op;
 	fx.fip = v->fpu_ip;
@@ -118,7 +111,7 @@ int emu_ldmxcsr(struct vcpu *v, const struct emu_insn *i)
 
 	if (x & ~MXCSR_VALID)
 		raise_error(v, EXC_GP, 0);
-	fpu_ensure(v);
+	fpu_load(v);
 	asm volatile("ldmxcsr %0" : : "m"(x));
 	return EMU_NEXT;
 }
@@ -189,7 +182,7 @@ static u32 store_operand(struct vcpu *v, const struct emu_insn *i, unsigned size
 	if (access_checks_alignment(v) && (linear & (i->opsize - 1u)))
 		raise_error(v, EXC_AC, 0);
 	lin_probe(v, linear, size, ACC_WRITE | acc_cpl(v));
-	fpu_ensure(v);
+	fpu_load(v);
 	return linear;
 }
 
@@ -232,7 +225,7 @@ int emu_frstor(struct vcpu *v, const struct emu_insn *i)
 	fpu_wait(v);
 	lin_read_buf(v, operand(v, i, image_size(i), ACC_READ), &x, image_size(i), acc_cpl(v));
 	pointers_from_image(v, i, &x);
-	fpu_ensure(v);
+	fpu_load(v);
 	if (i->opsize == 2)
 		asm volatile(".byte 0x66\n\tfrstor %0" : : "m"(x));
 	else
@@ -247,7 +240,7 @@ int emu_fldenv(struct vcpu *v, const struct emu_insn *i)
 	fpu_wait(v);
 	lin_read_buf(v, operand(v, i, environment_size(i), ACC_READ), &x, environment_size(i), acc_cpl(v));
 	pointers_from_image(v, i, &x);
-	fpu_ensure(v);
+	fpu_load(v);
 	if (i->opsize == 2)
 		asm volatile(".byte 0x66\n\tfldenv %0" : : "m"(x));
 	else
@@ -288,7 +281,7 @@ int emu_maskmovq(struct vcpu *v, const struct emu_insn *i)
 	top = fx.fsw >> FSW_TOP_SHIFT & 7;
 	masked_store(v, i, fx.st[(i->reg - top) & 7], fx.st[(i->rm - top) & 7], 8);
 	/* As every MMX instruction: TOP = 0, all tags valid (SDM Vol. 1 9.5.1). */
-	fpu_ensure(v);
+	fpu_load(v);
 	asm volatile("movq %mm0, %mm0");
 	return EMU_NEXT;
 }
@@ -299,7 +292,7 @@ int emu_maskmovdqu(struct vcpu *v, const struct emu_insn *i)
 
 	if (i->has_mem)
 		raise_exception(v, EXC_UD);
-	fpu_ensure(v);
+	fpu_load(v);
 	asm volatile("fxsave %0" : "=m"(fx));
 	masked_store(v, i, fx.xmm[i->reg], fx.xmm[i->rm], 16);
 	return EMU_NEXT;

@@ -76,8 +76,9 @@ static u32 span(struct vcpu *v, const struct string *s, int seg, u32 off, int ac
 	u64 offsets = s->down ? off / s->size + 1ull : ((s->addrsize == 2 ? 0x10000ull : 0x100000000ull) - off) / s->size;
 	u32 linear, bytes, n = MIN(max, (u32)MIN(offsets, UINT32_MAX)), here;
 
-	if (n < 2)
-		return 0; /* not worth the host's start-up cost; or it wraps */
+	/* One element is not worth the host's start-up cost; one that passes the top of the segment is seg_linear's to judge. */
+	if (n < 2 || off > 0u - s->size)
+		return 0;
 	if (acc & ACC_WRITE ? sg->full_write : sg->full_read) {
 		linear = sg->base + off;
 	} else {
