@@ -1,5 +1,5 @@
 /*
- * Boot loaders, the common part: reads files, finds out what they are, and writes what a PC's firmware leaves in low memory.
+ * Boot loaders, the common part: reads files, finds out what they are, and leaves low memory and chip set as a PC's firmware does.
  *
  * Invariants: what a user can get wrong ends in one line here or in the format's open function; loader_load cannot fail.
  * Firmware tables are written before the kernel, so that a kernel that asks to be loaded over them gets its way.
@@ -157,6 +157,26 @@ static void load_bios_data(struct vm *vm)
 	load_write(vm, EBDA, ebda, sizeof(ebda));
 }
 
+/*
+ * What firmware programs before it boots anything; kernels without drivers of their own rely on it, and Linux complains about the ELCR.
+ * Interrupts at vectors 08h and 70h, a tick of 18.2 Hz, the ACPI interrupt level-triggered. The masks are those that SeaBIOS leaves.
+ */
+static void load_chip_set(struct vm *vm)
+{
+	static const struct {
+		u16 port;
+		u8 value;
+	} writes[] = {
+		{0x20, 0x11},  {0x21, 0x08}, {0x21, 0x04}, {0x21, 0x01}, {0x21, 0xb8}, /* master 8259A: ICW1 to ICW4, mask */
+		{0xa0, 0x11},  {0xa1, 0x70}, {0xa1, 0x02}, {0xa1, 0x01}, {0xa1, 0x8e}, /* slave */
+		{0x4d1, 0x02},							       /* ELCR: IRQ 9 */
+		{0x43, 0x34},  {0x40, 0x00}, {0x40, 0x00},			       /* 8254 counter 0: mode 2, 65536 */
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(writes); i++)
+		io_write(vm, writes[i].port, writes[i].value, 1);
+}
+
 /* Multiboot 2 specification 3.1.1: in the first 32 KiB, 8-byte aligned, the four header fields sum to zero. */
 static bool is_multiboot2(const struct image *k)
 {
@@ -222,6 +242,7 @@ struct loader *loader_open(struct vm *vm)
 void loader_load(struct loader *l, struct vm *vm, struct boot_entry *entry)
 {
 	memset(entry, 0, sizeof(*entry));
+	load_chip_set(vm);
 	load_bios_data(vm);
 	acpi_build(vm);
 	l->load(l, vm, entry);

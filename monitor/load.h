@@ -20,7 +20,7 @@ struct loader; /* holds the validated images */
 
 /* Recognises Linux bzImage or Multiboot 1 from vm->opt. fatal() on anything a user got wrong. */
 struct loader *loader_open(struct vm *vm);
-/* Copies the images into RAM, builds tables (e820, boot_params, multiboot_info, ACPI) and fills *entry. */
+/* Copies the images into RAM, builds tables (e820, boot_params, multiboot_info, ACPI) and fills *entry. vCPU thread, without vm->lock. */
 void loader_load(struct loader *l, struct vm *vm, struct boot_entry *entry);
 void loader_close(struct loader *l);
 
