@@ -307,11 +307,12 @@ static void elcr_write(void *opaque, u16 port, u32 value, unsigned size)
 	struct pic *p = opaque;
 	struct chip *c = &p->chip[port & 1];
 	u8 new = value &elcr_writable[port & 1];
-	u8 to_level = new & ~c->elcr;
+	u8 changed = new ^ c->elcr;
 
 	(void)size;
 	c->elcr = new;
-	c->irr = (c->irr & ~to_level) | (c->lines & to_level);
+	/* What becomes level-triggered follows its line; what becomes edge-triggered has seen no edge yet. */
+	c->irr = (c->irr & ~changed) | (c->lines & changed & new);
 	pic_update(p);
 }
 

@@ -259,7 +259,9 @@ static void uart_drained(void *opaque)
 
 static void uart_write_data(struct uart *u, u8 byte)
 {
+	/* The request falls before it rises again: every byte has its edge. */
 	u->thr_pending = false;
+	uart_update(u);
 	if (u->mcr & MCR_LOOP) {
 		uart_push(u, byte, 0);
 		uart_start_timeout(u);

@@ -1,0 +1,177 @@
+/* ACPI: the tables as a kernel walks them, and the fixed hardware that they describe. */
+#include <check.h>
+
+#include "monitor/acpi.h"
+#include "monitor/devices/acpi_pm.h"
+#include "monitor/machine.h"
+#include "tests/unit/device_harness.h"
+
+static struct rig *rig;
+static struct wire sci;
+static struct acpi_pm *pm;
+
+static void setup(void)
+{
+	rig = rig_create();
+	sci = (struct wire){0};
+	rig_lock(rig);
+	pm = acpi_pm_create(rig->vm, wire_irq(&sci));
+	rig_unlock(rig);
+}
+
+static void teardown(void)
+{
+	rig_free(rig);
+}
+
+static u32 le32(const u8 *p)
+{
+	return p[0] | p[1] << 8 | p[2] << 16 | (u32)p[3] << 24;
+}
+
+static u8 sum(const u8 *p, u32 n)
+{
+	u8 x = 0;
+
+	while (n--)
+		x += *p++;
+	return x;
+}
+
+static const u8 *table(u32 pa, const char *signature)
+{
+	const u8 *p = ram_ptr(&rig->vm->mem, pa);
+
+	ck_assert_uint_ge(pa, ACPI_AREA_BASE);
+	ck_assert_uint_lt(pa, ACPI_AREA_BASE + ACPI_AREA_SIZE);
+	ck_assert_mem_eq(p, signature, 4);
+	if (memcmp(signature, "FACS", 4) != 0)
+		ck_assert_uint_eq(sum(p, le32(p + 4)), 0);
+	return p;
+}
+
+START_TEST(tables)
+{
+	rig->vm->opt.serial_count = 3;
+	rig->vm->opt.serial[0] = "stdio";
+	rig->vm->opt.serial[1] = "none";
+	rig->vm->opt.serial[2] = "null";
+	acpi_build(rig->vm);
+	const u8 *rsdp = ram_ptr(&rig->vm->mem, ACPI_RSDP_ADDR);
+
+	ck_assert_mem_eq(rsdp, "RSD PTR ", 8);
+	ck_assert_uint_eq(sum(rsdp, 20), 0);
+	const u8 *rsdt = table(le32(rsdp + 16), "RSDT");
+
+	ck_assert_uint_eq(le32(rsdt + 4), 40);
+	const u8 *fadt = table(le32(rsdt + 36), "FACP");
+
+	ck_assert_uint_eq(le32(fadt + 4), 244);
+	ck_assert_uint_eq(le32(fadt + 36) & 63, 0);
+	table(le32(fadt + 36), "FACS");
+	table(le32(fadt + 40), "DSDT");
+	ck_assert_uint_eq(le32(fadt + 40), le32(fadt + 140));
+	ck_assert_uint_eq(le32(fadt + 36), le32(fadt + 132));
+	ck_assert_uint_eq(le32(fadt + 56), le32(fadt + 152));
+	ck_assert_uint_eq(le32(fadt + 64), le32(fadt + 176));
+	ck_assert_uint_eq(le32(fadt + 76), le32(fadt + 212));
+	ck_assert_uint_eq(le32(fadt + 120), 0xcf9);
+	/* What the DSDT's _STA methods read. */
+	ck_assert_uint_eq(*ram_ptr(&rig->vm->mem, ACPI_AREA_BASE + ACPI_AREA_SIZE - 16), 5);
+}
+END_TEST
+
+START_TEST(enable_and_power_button)
+{
+	ck_assert_uint_eq(io_read(rig->vm, 0x604, 2), 0);
+	out8(rig, 0xb2, 0xf1);
+	ck_assert_uint_eq(io_read(rig->vm, 0x604, 2), 1);
+	io_write(rig->vm, 0x602, 0x0120, 2);
+	ck_assert_uint_eq(io_read(rig->vm, 0x602, 2), 0x0120);
+	rig_lock(rig);
+	acpi_pm_power_button(pm);
+	rig_unlock(rig);
+	ck_assert_int_eq(sci.level, 1);
+	ck_assert_uint_eq(io_read(rig->vm, 0x600, 2) & 0x100, 0x100);
+	io_write(rig->vm, 0x600, 0x0100, 2);
+	ck_assert_int_eq(sci.level, 0);
+	ck_assert_uint_eq(io_read(rig->vm, 0x600, 2) & 0x100, 0);
+	out8(rig, 0xb2, 0xf0);
+	ck_assert_uint_eq(io_read(rig->vm, 0x604, 2), 0);
+}
+END_TEST
+
+START_TEST(pm_timer)
+{
+	u32 a = io_read(rig->vm, 0x608, 4);
+
+	rig_advance(rig, 1000 * MS);
+	u32 d = (io_read(rig->vm, 0x608, 4) - a) & 0xffffff;
+
+	ck_assert_uint_ge(d, 3579545);
+	ck_assert_uint_le(d, 3579545 + 358000);
+	/* The carry, 2.34 s apart, interrupts once for each time that it is acknowledged. */
+	out8(rig, 0xb2, 0xf1);
+	io_write(rig->vm, 0x600, 1, 2);
+	io_write(rig->vm, 0x602, 1, 2);
+	ck_assert_int_eq(sci.level, 0);
+	rig_advance(rig, 2400 * MS);
+	ck_assert_int_eq(sci.level, 1);
+	ck_assert_uint_eq(io_read(rig->vm, 0x600, 2), 1);
+	io_write(rig->vm, 0x600, 1, 2);
+	ck_assert_int_eq(sci.level, 0);
+	rig_advance(rig, 2400 * MS);
+	ck_assert_int_eq(sci.level, 1);
+}
+END_TEST
+
+START_TEST(soft_off)
+{
+	io_write(rig->vm, 0x604, 0x1401 | 0x2000, 2);
+	ck_assert_int_eq(rig->vm->exit_reason, VM_RUNNING); /* no such sleep type */
+	io_write(rig->vm, 0x604, 0x2001, 2);
+	ck_assert_int_eq(rig->vm->exit_reason, VM_POWEROFF);
+	ck_assert_int_eq(rig->vm->exit_status, 0);
+}
+END_TEST
+
+START_TEST(saved_state)
+{
+	struct rig *other = rig_create();
+	struct wire w = {0};
+
+	rig_lock(other);
+	acpi_pm_create(other->vm, wire_irq(&w));
+	rig_unlock(other);
+	out8(rig, 0xb2, 0xf1);
+	io_write(rig->vm, 0x602, 0x0100, 2);
+	rig_advance(rig, 3000 * MS);
+	check_saved_state(rig, other, "acpi_pm");
+	rig_free(other);
+}
+END_TEST
+
+START_TEST(hostile)
+{
+	rig->vm->opt.no_shutdown = true;
+	poke_ports(rig, 0x600, 0x60b, 20000);
+	poke_ports(rig, 0xb2, 0xb3, 1000);
+}
+END_TEST
+
+Suite *acpi_suite(void)
+{
+	Suite *s = suite_create("acpi");
+	TCase *t = tcase_create("acpi");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_set_timeout(t, 60);
+	tcase_add_test(t, tables);
+	tcase_add_test(t, enable_and_power_button);
+	tcase_add_test(t, pm_timer);
+	tcase_add_test(t, soft_off);
+	tcase_add_test(t, saved_state);
+	tcase_add_test(t, hostile);
+	suite_add_tcase(s, t);
+	return s;
+}

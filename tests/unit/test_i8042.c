@@ -1,0 +1,265 @@
+/* The keyboard controller: its commands, both devices' probes as kernels do them, the interrupts, reset and A20. */
+#include <check.h>
+
+#include "monitor/devices/i8042.h"
+#include "tests/unit/device_harness.h"
+
+#define STATUS 0x64
+#define DATA   0x60
+
+static struct rig *rig;
+static struct wire irq1, irq12;
+
+static void setup(void)
+{
+	rig = rig_create();
+	irq1 = irq12 = (struct wire){0};
+	rig->vm->mem.a20_open = true;
+	rig_lock(rig);
+	i8042_create(rig->vm, wire_irq(&irq1), wire_irq(&irq12));
+	rig_unlock(rig);
+}
+
+static void teardown(void)
+{
+	rig_free(rig);
+}
+
+/* The next byte, which must come from the keyboard's side (aux false) or the mouse's. -1: there is none. */
+static int take(bool aux)
+{
+	u8 status = in8(rig, STATUS);
+
+	if (!(status & 1))
+		return -1;
+	ck_assert_int_eq((status & 0x20) != 0, aux);
+	return in8(rig, DATA);
+}
+
+static int command(u8 cmd)
+{
+	out8(rig, STATUS, cmd);
+	return take(false);
+}
+
+static void set_ccb(u8 value)
+{
+	out8(rig, STATUS, 0x60);
+	out8(rig, DATA, value);
+}
+
+static void expect_keyboard(u8 byte, const u8 *answer, int n)
+{
+	out8(rig, DATA, byte);
+	for (int i = 0; i < n; i++)
+		ck_assert_int_eq(take(false), answer[i]);
+	ck_assert_int_eq(take(false), -1);
+}
+
+static void expect_mouse(u8 byte, const u8 *answer, int n)
+{
+	out8(rig, STATUS, 0xd4);
+	out8(rig, DATA, byte);
+	for (int i = 0; i < n; i++)
+		ck_assert_int_eq(take(true), answer[i]);
+	ck_assert_int_eq(take(true), -1);
+}
+
+#define KBD(byte, ...)                                                                                                                     \
+	do {                                                                                                                               \
+		const u8 answer[] = {__VA_ARGS__};                                                                                         \
+		expect_keyboard(byte, answer, (int)sizeof(answer));                                                                        \
+	} while (0)
+#define MOUSE(byte, ...)                                                                                                                   \
+	do {                                                                                                                               \
+		const u8 answer[] = {__VA_ARGS__};                                                                                         \
+		expect_mouse(byte, answer, (int)sizeof(answer));                                                                           \
+	} while (0)
+
+START_TEST(controller)
+{
+	ck_assert_int_eq(take(false), -1);
+	ck_assert_int_eq(command(0xaa), 0x55);
+	ck_assert_uint_eq(in8(rig, STATUS), 0x1c);
+	ck_assert_int_eq(command(0xab), 0);
+	ck_assert_int_eq(command(0xa9), 0);
+	ck_assert_int_eq(command(0xc0), 0x80);
+	set_ccb(0x74);
+	ck_assert_int_eq(command(0x20), 0x74);
+	ck_assert_int_eq(command(0xa8), -1);
+	ck_assert_int_eq(command(0x20), 0x54);
+	command(0xae);
+	ck_assert_int_eq(command(0x20), 0x44);
+	command(0xad);
+	command(0xa7);
+	ck_assert_int_eq(command(0x20), 0x74);
+	/* The AUX loop. */
+	out8(rig, STATUS, 0xd3);
+	out8(rig, DATA, 0xa5);
+	ck_assert_int_eq(take(true), 0xa5);
+	out8(rig, STATUS, 0xd2);
+	out8(rig, DATA, 0x5a);
+	ck_assert_int_eq(take(false), 0x5a);
+	/* Its own memory. */
+	out8(rig, STATUS, 0x71);
+	out8(rig, DATA, 0x99);
+	ck_assert_int_eq(command(0x31), 0x99);
+}
+END_TEST
+
+START_TEST(keyboard)
+{
+	set_ccb(0x04);
+	KBD(0xff, 0xfa, 0xaa);
+	KBD(0xf2, 0xfa, 0xab, 0x83);
+	KBD(0xed, 0xfa);
+	KBD(0x07, 0xfa);
+	KBD(0xee, 0xee);
+	KBD(0xf0, 0xfa);
+	KBD(0x00, 0xfa, 0x02);
+	KBD(0xf0, 0xfa);
+	KBD(0x03, 0xfa);
+	KBD(0xf0, 0xfa);
+	KBD(0x00, 0xfa, 0x03);
+	KBD(0xf3, 0xfa);
+	KBD(0x00, 0xfa);
+	KBD(0xf4, 0xfa);
+	KBD(0xf5, 0xfa);
+	KBD(0xf6, 0xfa);
+	KBD(0xfe, 0xfa);
+	KBD(0x11, 0xfe);
+	/* A command cuts another's argument short. */
+	KBD(0xed, 0xfa);
+	KBD(0xf2, 0xfa, 0xab, 0x83);
+	/* Translated, its identity reads as AT set 2's does on a PC. */
+	set_ccb(0x44);
+	KBD(0xf2, 0xfa, 0xab, 0x41);
+}
+END_TEST
+
+START_TEST(mouse)
+{
+	set_ccb(0x44);
+	MOUSE(0xff, 0xfa, 0xaa, 0x00);
+	MOUSE(0xf2, 0xfa, 0x00);
+	MOUSE(0xe8, 0xfa);
+	MOUSE(0x03, 0xfa);
+	MOUSE(0xf3, 0xfa);
+	MOUSE(200, 0xfa);
+	MOUSE(0xe7, 0xfa);
+	MOUSE(0xf4, 0xfa);
+	MOUSE(0xe9, 0xfa, 0x30, 0x03, 200);
+	MOUSE(0xeb, 0xfa, 0x08, 0x00, 0x00);
+	MOUSE(0xee, 0xfa);
+	MOUSE(0xf2, 0xf2);
+	MOUSE(0xec, 0xfa);
+	/* The wheel's magic knock leaves a standard mouse a standard mouse. */
+	MOUSE(0xf3, 0xfa);
+	MOUSE(200, 0xfa);
+	MOUSE(0xf3, 0xfa);
+	MOUSE(100, 0xfa);
+	MOUSE(0xf3, 0xfa);
+	MOUSE(80, 0xfa);
+	MOUSE(0xf2, 0xfa, 0x00);
+	MOUSE(0xf6, 0xfa);
+	MOUSE(0xe9, 0xfa, 0x00, 0x02, 100);
+	MOUSE(0xe1, 0xfe);
+}
+END_TEST
+
+START_TEST(interrupts)
+{
+	set_ccb(0x47);
+	out8(rig, DATA, 0xf2);
+	ck_assert_uint_eq(irq1.rises, 1);
+	in8(rig, DATA);
+	ck_assert_uint_eq(irq1.rises, 2); /* an edge for every byte */
+	in8(rig, DATA);
+	in8(rig, DATA);
+	ck_assert_uint_eq(irq1.rises, 3);
+	ck_assert_int_eq(irq1.level, 0);
+	out8(rig, STATUS, 0xd3);
+	out8(rig, DATA, 0x77);
+	ck_assert_int_eq(irq12.level, 1);
+	set_ccb(0x45);
+	ck_assert_int_eq(irq12.level, 0);
+	ck_assert_int_eq(take(true), 0x77);
+	ck_assert_uint_eq(irq1.rises, 3);
+}
+END_TEST
+
+START_TEST(disabled_ports_hold_their_bytes)
+{
+	set_ccb(0x04);
+	out8(rig, DATA, 0xf2);
+	out8(rig, STATUS, 0xad);
+	ck_assert_int_eq(take(false), 0xfa); /* was in the output buffer */
+	ck_assert_int_eq(take(false), -1);
+	ck_assert_int_eq(command(0x20), 0x14); /* controller answers come all the same */
+	out8(rig, STATUS, 0xae);
+	ck_assert_int_eq(take(false), 0xab);
+	ck_assert_int_eq(take(false), 0x83);
+}
+END_TEST
+
+START_TEST(a20_and_reset)
+{
+	out8(rig, STATUS, 0xd1);
+	out8(rig, DATA, 0xdd);
+	ck_assert(!rig->vm->mem.a20_open);
+	ck_assert_int_eq(command(0xd0) & 3, 1);
+	out8(rig, STATUS, 0xdf);
+	ck_assert(rig->vm->mem.a20_open);
+	out8(rig, STATUS, 0xdd);
+	ck_assert(!rig->vm->mem.a20_open);
+	rig->vm->opt.no_reboot = true;
+	out8(rig, STATUS, 0xff);
+	ck_assert_int_eq(rig->vm->exit_reason, VM_RUNNING);
+	out8(rig, STATUS, 0xfe);
+	ck_assert_int_eq(rig->vm->exit_reason, VM_REBOOT);
+}
+END_TEST
+
+START_TEST(saved_state)
+{
+	struct rig *other = rig_create();
+	struct wire w = {0};
+
+	rig_lock(other);
+	i8042_create(other->vm, wire_irq(&w), wire_irq(&w));
+	rig_unlock(other);
+	set_ccb(0x47);
+	out8(rig, DATA, 0xf2);
+	out8(rig, STATUS, 0xd4);
+	out8(rig, DATA, 0xe9);
+	out8(rig, STATUS, 0x20);
+	out8(rig, STATUS, 0xd4);
+	check_saved_state(rig, other, "i8042");
+	rig_free(other);
+}
+END_TEST
+
+START_TEST(hostile)
+{
+	poke_ports(rig, DATA, STATUS, 30000);
+}
+END_TEST
+
+Suite *i8042_suite(void)
+{
+	Suite *s = suite_create("i8042");
+	TCase *t = tcase_create("i8042");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_set_timeout(t, 60);
+	tcase_add_test(t, controller);
+	tcase_add_test(t, keyboard);
+	tcase_add_test(t, mouse);
+	tcase_add_test(t, interrupts);
+	tcase_add_test(t, disabled_ports_hold_their_bytes);
+	tcase_add_test(t, a20_and_reset);
+	tcase_add_test(t, saved_state);
+	tcase_add_test(t, hostile);
+	suite_add_tcase(s, t);
+	return s;
+}
