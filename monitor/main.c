@@ -48,17 +48,21 @@ static void open_standard_fds(void)
 		close(fd);
 }
 
+/* Under nohup a hang-up stays ignored. (A shell's background jobs have SIGINT ignored as well; whoever sends it by hand means it.) */
+static bool ignored(int sig)
+{
+	struct sigaction old;
+
+	return sig == SIGHUP && sigaction(sig, NULL, &old) == 0 && old.sa_handler == SIG_IGN;
+}
+
 static void early_signals(void)
 {
 	struct sigaction sa = {.sa_handler = die_by_signal};
 
-	for (size_t i = 0; i < ARRAY_SIZE(quit_signals); i++) {
-		struct sigaction old;
-
-		/* Under nohup a hang-up stays ignored. */
-		if (sigaction(quit_signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+	for (size_t i = 0; i < ARRAY_SIZE(quit_signals); i++)
+		if (!ignored(quit_signals[i]))
 			sigaction(quit_signals[i], &sa, NULL);
-	}
 	signal(SIGPIPE, SIG_IGN);
 }
 
@@ -92,12 +96,9 @@ static int watch_signals(struct vm *vm)
 	sigemptyset(&set);
 	for (size_t i = 0; i < ARRAY_SIZE(other_signals); i++)
 		sigaddset(&set, other_signals[i]);
-	for (size_t i = 0; i < ARRAY_SIZE(quit_signals); i++) {
-		struct sigaction old;
-
-		if (sigaction(quit_signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+	for (size_t i = 0; i < ARRAY_SIZE(quit_signals); i++)
+		if (!ignored(quit_signals[i]))
 			sigaddset(&set, quit_signals[i]);
-	}
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0)
