@@ -42,7 +42,7 @@ static void matrix(const u8 *writing)
 		pde_set(TW, (pde & ~6ull) | (pde_w ? P_W : 0) | (pde_u ? P_U : 0));
 		pte_set(B, ADDR(scratch[1]) | p | (w ? P_W : 0) | (u ? P_U : 0));
 		write_cr3(read_cr3());
-		*(u32 *)scratch[1] = 0x1000;
+		*(volatile u32 *)scratch[1] = 0x1000;
 		s.ebx = B;
 		s.eax = 0x1001;
 		in = s;
@@ -55,7 +55,7 @@ static void matrix(const u8 *writing)
 			fail("p%u w%u u%u pde w%u u%u wp%u ring %u write %u: trap %u error %x cr2 %x", p, w, u, pde_w, pde_u, wp, ring,
 			     writes, s.vec, s.err, s.cr2);
 		}
-		EQ(*(u32 *)scratch[1], ok && writes ? 0x1001 : 0x1000, "memory");
+		EQ(*(volatile u32 *)scratch[1], ok && writes ? 0x1001 : 0x1000, "memory");
 		pde_set(TW, pde);
 	}
 	write_cr0(cr0);
@@ -538,18 +538,18 @@ TEST_PG(restart, "pagefault.instructions restart after the page is supplied")
 		EQ(scratch[1][4000 - 0x7fe], 0x44, "byte behind");
 	}
 	map(B, scratch[1], 0);
-	*(u32 *)(scratch[1]) = 41;
+	*(volatile u32 *)(scratch[1]) = 41;
 	s = at_ring(pf_rmw, 3);
 	s.ebx = B;
 	run(&s);
 	ended(&s, "inc");
-	EQ(*(u32 *)scratch[1], 42, "inc happens once");
+	EQ(*(volatile u32 *)scratch[1], 42, "inc happens once");
 	map(B, scratch[1], 0);
 	s = at_ring(i_pusha, 3);
 	s.esp = C;
 	run(&s);
 	if (ended(&s, "pusha"))
-		EQ(*(u32 *)(scratch[1] + 0xffc), 0xa1a1a1a1, "pusha");
+		EQ(*(volatile u32 *)(scratch[1] + 0xffc), 0xa1a1a1a1, "pusha");
 	trap_hook[V_PF] = NULL;
 }
 
