@@ -1,6 +1,6 @@
 /*
- * Stand-ins for what device tests need of the vCPU: they record the event and no more. They are weak, so a test that links the real ones (because
- * it uses more of them) gets those.
+ * Stand-ins for what device tests need of the vCPU: they record the event and no more. They are weak, so a test that links the real ones
+ * (because it uses more of them) gets those.
  */
 #include <stdatomic.h>
 
