@@ -10,7 +10,7 @@ ringer=${RINGER:-build/release/ringer}
 memory=${MEMORY:-256}
 
 # The shell in the guest gets this terminal's type and size.
-words="console=ttyS0 quiet TERM=${TERM:-vt100}"
+words="console=ttyS0 loglevel=3 TERM=${TERM:-vt100}"
 if size=$(stty size 2>/dev/null) && [ "$size" != "0 0" ]; then
 	words+=" ROWS=${size% *} COLS=${size#* }"
 fi
