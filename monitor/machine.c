@@ -15,6 +15,7 @@
 #include "monitor/devices/checked_state.h"
 #include "monitor/devices/debug.h"
 #include "monitor/devices/i8042.h"
+#include "monitor/devices/pci_host.h"
 #include "monitor/devices/pic.h"
 #include "monitor/devices/pit.h"
 #include "monitor/devices/rtc.h"
@@ -134,7 +135,7 @@ void machine_init(struct vm *vm)
 	pit_create(vm, vm->pic);
 	rtc_create(vm, pic_irq(vm->pic, IRQ_RTC));
 	i8042_create(vm, pic_irq(vm->pic, IRQ_KEYBOARD), pic_irq(vm->pic, IRQ_MOUSE));
-	sysctl_create(vm);
+	pci_host_create(vm, sysctl_create(vm));
 	acpi_pm_create(vm, pic_irq(vm->pic, IRQ_SCI));
 	com[0] = or_gate_create(vm, "com-odd-irq", pic_irq(vm->pic, IRQ_COM_ODD));
 	com[1] = or_gate_create(vm, "com-even-irq", pic_irq(vm->pic, IRQ_COM_EVEN));

@@ -30,7 +30,6 @@ DefinitionBlock ("", "DSDT", 1, "RINGER", "RINGERPC", 0x00000001)
                 IO (Decode16, 0x0092, 0x0092, 0x01, 0x01)
                 IO (Decode16, 0x00B2, 0x00B2, 0x01, 0x02)
                 IO (Decode16, 0x0600, 0x0600, 0x01, 0x0C)
-                IO (Decode16, 0x0CF9, 0x0CF9, 0x01, 0x01)
             })
         }
 

@@ -16,7 +16,6 @@
 #define PORT_92	       0x92
 #define P92_RESET      0x01 /* 0 -> 1 resets */
 #define P92_A20	       0x02
-#define PORT_RESET     0xcf9
 #define CF9_SYSTEM     0x02 /* hard reset, where it makes a difference */
 #define CF9_CPU	       0x04 /* 0 -> 1 resets */
 #define CF9_FULL       0x08
@@ -60,22 +59,15 @@ static void port92_write(void *opaque, u16 port, u32 value, unsigned size)
 		vm_request_reset(c->vm);
 }
 
-static u32 cf9_read(void *opaque, u16 port, unsigned size)
+u8 sysctl_reset_read(const struct sysctl *c)
 {
-	struct sysctl *c = opaque;
-
-	(void)port;
-	(void)size;
 	return c->cf9;
 }
 
-static void cf9_write(void *opaque, u16 port, u32 value, unsigned size)
+void sysctl_reset_write(struct sysctl *c, u8 value)
 {
-	struct sysctl *c = opaque;
 	bool reset = (value & CF9_CPU) && !(c->cf9 & CF9_CPU);
 
-	(void)port;
-	(void)size;
 	c->cf9 = value & (CF9_SYSTEM | CF9_CPU | CF9_FULL);
 	if (reset)
 		vm_request_reset(c->vm);
@@ -151,7 +143,7 @@ static void sysctl_free(void *opaque)
 	free(opaque);
 }
 
-void sysctl_create(struct vm *vm)
+struct sysctl *sysctl_create(struct vm *vm)
 {
 	struct sysctl *c = calloc(1, sizeof(*c));
 
@@ -160,9 +152,9 @@ void sysctl_create(struct vm *vm)
 	c->vm = vm;
 	sysctl_reset(c);
 	io_register(vm, &(struct port_range){PORT_92, PORT_92, 1, port92_read, port92_write, c});
-	io_register(vm, &(struct port_range){PORT_RESET, PORT_RESET, 1, cf9_read, cf9_write, c});
 	io_register(vm, &(struct port_range){DMA1_FIRST, DMA1_LAST, 1, latch_read, latch_write, c});
 	io_register(vm, &(struct port_range){DMA_PAGE_FIRST, DMA_PAGE_LAST, 1, latch_read, latch_write, c});
 	io_register(vm, &(struct port_range){DMA2_FIRST, DMA2_LAST, 1, latch_read, latch_write, c});
 	device_register(vm, &(struct device){"sysctl", 1, c, sysctl_reset, sysctl_save, sysctl_load, sysctl_free});
+	return c;
 }

@@ -159,8 +159,8 @@ static inline void check_saves_as(struct rig *r, const char *name, const struct 
 }
 
 /*
- * Saved from one, loaded into the other, saved again: the same bytes. Streams that are cut off are refused and change nothing. Then the other is
- * fed with nonsense and left to run on it. The lock is held where time must not pass.
+ * Saved from one, loaded into the other, saved again: the same bytes. Streams that are cut off are refused and change nothing. Then the
+ * other is fed with nonsense and left to run on it. The lock is held where time must not pass.
  */
 static inline void check_saved_state(struct rig *from, struct rig *to, const char *name)
 {

@@ -5,6 +5,7 @@
 
 #include "monitor/devices/checked_state.h"
 #include "monitor/devices/debug.h"
+#include "monitor/devices/pci_host.h"
 #include "monitor/devices/pic.h"
 #include "monitor/devices/sysctl.h"
 #include "monitor/machine.h"
@@ -54,13 +55,38 @@ END_TEST
 
 START_TEST(reset_register)
 {
-	sysctl_create(rig->vm);
+	pci_host_create(rig->vm, sysctl_create(rig->vm));
 	rig->vm->opt.no_reboot = true;
 	out8(rig, 0xcf9, 0x02);
 	ck_assert_uint_eq(in8(rig, 0xcf9), 0x02);
 	ck_assert_int_eq(rig->vm->exit_reason, VM_RUNNING);
 	out8(rig, 0xcf9, 0x06);
 	ck_assert_int_eq(rig->vm->exit_reason, VM_REBOOT);
+}
+END_TEST
+
+/* The probe of configuration mechanism 1, and an empty bus behind the bridge. */
+START_TEST(pci_configuration)
+{
+	pci_host_create(rig->vm, sysctl_create(rig->vm));
+	out8(rig, 0xcfb, 0x01);
+	io_write(rig->vm, 0xcf8, 0x80000000, 4);
+	ck_assert_uint_eq(io_read(rig->vm, 0xcf8, 4), 0x80000000);
+	ck_assert_uint_eq(in8(rig, 0xcf9), 0);
+	ck_assert_uint_eq(io_read(rig->vm, 0xcfc, 4), 0x12378086);
+	io_write(rig->vm, 0xcf8, 0x80000008, 4);
+	ck_assert_uint_eq(io_read(rig->vm, 0xcfe, 2), 0x0600);
+	ck_assert_uint_eq(in8(rig, 0xcff), 0x06);
+	io_write(rig->vm, 0xcfc, 0xffffffff, 4);
+	ck_assert_uint_eq(io_read(rig->vm, 0xcfc, 4), 0x06000002);
+	static const u32 nobody[] = {0x80000800, 0x80000100, 0x80010000, 0x8000ff00, 0x00000000};
+
+	for (size_t i = 0; i < ARRAY_SIZE(nobody); i++) {
+		io_write(rig->vm, 0xcf8, nobody[i], 4);
+		ck_assert_uint_eq(io_read(rig->vm, 0xcfc, 4), 0xffffffff);
+	}
+	io_write(rig->vm, 0xcf8, 0x800000fc, 4);
+	ck_assert_uint_eq(io_read(rig->vm, 0xcfc, 4), 0);
 }
 END_TEST
 
@@ -209,6 +235,7 @@ Suite *misc_devices_suite(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, port92);
 	tcase_add_test(t, reset_register);
+	tcase_add_test(t, pci_configuration);
 	tcase_add_test(t, latches);
 	tcase_add_test(t, debug_exit);
 	tcase_add_test(t, debug_console);
