@@ -55,6 +55,8 @@ mkdir -p "$apt_dir"/lists/partial "$apt_dir"/cache/archives/partial "$apt_dir"/d
 echo "fetch-guests: reading the i386 package index (apt-get update, private state in $guests/apt)"
 apt-get "${apt_options[@]}" update || echo "fetch-guests: warning: apt-get update reported a problem; going on with what it has" >&2
 
+ls "$apt_dir"/lists/*_Packages* >/dev/null 2>&1 || die "no i386 package index could be read: is there a network?"
+
 # kernel_package FLAVOUR: the versioned package behind the meta-package.
 kernel_package() {
 	apt-cache "${apt_options[@]}" depends "linux-image-$1" 2>/dev/null |
