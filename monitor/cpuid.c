@@ -373,8 +373,10 @@ void cpuid(struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4])
 			cache_leaf(out, 3, 2, L2_KIB);
 		break;
 	case 7:
-		if (subleaf == 0)
+		if (subleaf == 0) {
+			out[1] = 1u << 13; /* FPU CS and DS are deprecated: they read as 0 */
 			out[3] = feature_word(v->features, CPUID_7_EDX);
+		}
 		break;
 	case 0x0b:
 		/* No topology levels; ECX repeats the subleaf. */

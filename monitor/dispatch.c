@@ -266,15 +266,13 @@ static void raise_debug(struct vcpu *v, u32 causes)
 	v->pending.has_error = false;
 }
 
-/* Enabled instruction breakpoints on `linear`, as DR6 bits; *any tells whether there are any at all. */
-static u32 code_breakpoints(const struct vcpu *v, u32 linear, bool *any)
+/* Enabled instruction breakpoints on `linear`, as DR6 bits. */
+static u32 code_breakpoints(const struct vcpu *v, u32 linear)
 {
 	u32 hit = 0;
-	*any = false;
 	for (int i = 0; i < 4; i++) {
 		if (!(v->dr[7] >> (2 * i) & 3) || (v->dr[7] >> (16 + 4 * i) & 3))
 			continue;
-		*any = true;
 		if (v->dr[i] == linear)
 			hit |= 1u << i;
 	}
@@ -283,6 +281,19 @@ static u32 code_breakpoints(const struct vcpu *v, u32 linear, bool *any)
 
 /* ---- running ---- */
 
+/* Guest-physical address of the page behind `linear`; *global stays true if that page is global too. */
+static u64 walk_second(struct vcpu *v, u32 linear, bool *global)
+{
+	struct walk w;
+	u32 second = (linear | PAGE_MASK) + 1;
+	int err = walk_translate(v, second, ACC_EXEC | acc_cpl(v), &w);
+	if (err >= 0)
+		raise_pf(v, second, (u32)err);
+	*global &= w.global;
+	return w.pa;
+}
+
+/* The TU for v->eip in v->mode, made if there is none. *global: its pages survive MOV CR3. Raises what the fetch raises. */
 static struct tu *find_tu(struct vcpu *v, bool *global)
 {
 	struct walk w;
@@ -299,18 +310,10 @@ static struct tu *find_tu(struct vcpu *v, bool *global)
 		raise_exception(v, EXC_UD);
 	}
 	struct tu *tu = tu_lookup(v->tc, w.pa, v->eip, v->mode);
-	if (tu && (tu->flags & TU_STRADDLES)) {
-		/* Its second page is part of what it was made from. */
-		struct walk w2;
-		u32 second = (linear | PAGE_MASK) + 1;
-		err = walk_translate(v, second, ACC_EXEC | acc_cpl(v), &w2);
-		if (err >= 0)
-			raise_pf(v, second, (u32)err);
-		*global &= w2.global;
-		if (w2.pa != tu->pa2) {
-			tu_drop(v, tu);
-			tu = NULL;
-		}
+	/* The second page of a straddling TU is part of what it was made from. */
+	if (tu && (tu->flags & TU_STRADDLES) && walk_second(v, linear, global) != tu->pa2) {
+		tu_drop(v, tu);
+		tu = NULL;
 	}
 	/* A TU made under a longer limit than today's. */
 	if (tu && (v->mode & MODE_CS_LIMIT) && tu->eip + tu->guest_len - 1 > v->seg[SEG_CS].limit) {
@@ -320,6 +323,8 @@ static struct tu *find_tu(struct vcpu *v, bool *global)
 	if (!tu) {
 		fpu_save(v);
 		tu = translate(v, w.pa);
+		if (tu->flags & TU_STRADDLES)
+			walk_second(v, linear, global);
 	}
 	return tu;
 }
@@ -329,8 +334,7 @@ static void run_single(struct vcpu *v)
 {
 	bool global;
 	u32 shadow = v->shadow, tf = v->sysflags & EFLAGS_TF, rf = v->sysflags & EFLAGS_RF;
-	bool any;
-	u32 hit = code_breakpoints(v, v->seg[SEG_CS].base + v->eip, &any);
+	u32 hit = code_breakpoints(v, v->seg[SEG_CS].base + v->eip);
 	if (hit && !rf && shadow != SHADOW_MOV_SS) {
 		raise_debug(v, hit);
 		return;
@@ -356,12 +360,12 @@ static void run_single(struct vcpu *v)
 
 static bool needs_single(struct vcpu *v)
 {
-	if (unlikely(v->shadow != SHADOW_NONE || (v->sysflags & (EFLAGS_TF | EFLAGS_RF)) || v->single_once))
+	/* With breakpoints on, each instruction is looked at before it runs, and data traps come at once behind it. */
+	if (unlikely(v->shadow != SHADOW_NONE || (v->sysflags & EFLAGS_TF) || v->single_once || (v->dr[7] & 0xff)))
 		return true;
-	if (likely(!(v->dr[7] & 0xff)))
-		return false;
-	/* With data breakpoints on, traps come at once after their instruction. */
-	return true;
+	/* RF lasts for one instruction, but only breakpoints look at it; an interrupt in between has been delivered by now. */
+	v->sysflags &= ~EFLAGS_RF;
+	return false;
 }
 
 static void run(struct vcpu *v, bool missed)
@@ -432,6 +436,10 @@ void vcpu_run(struct vcpu *v)
 		if (unlikely(v->halted || v->shutdown)) {
 			halt(v);
 			continue;
+		}
+		if (unlikely(atomic_load(&v->events) & EV_TLB)) {
+			vcpu_clear_event(v, EV_TLB);
+			mmu_flush_all(v);
 		}
 		v->mode = mode_compute(v);
 		v->table = softmmu_table(v);

@@ -1,6 +1,9 @@
 /* The guest's FPU state moves between the host's registers and v->fx. */
 #include "monitor/fpu.h"
 
+#include "cache/tc.h"
+#include "monitor/vm.h"
+
 void fpu_save(struct vcpu *v)
 {
 	static const u32 host_mxcsr = 0x1f80;
@@ -18,6 +21,39 @@ void fpu_restore(struct vcpu *v)
 	v->fpu_loaded = true;
 }
 
+/* FOP of the guest's instruction at guest-physical pa: the low three bits of its first byte, and its ModRM byte. */
+static u16 opcode_at(struct vcpu *v, u64 pa)
+{
+	const u8 *p = ram_ptr(&v->vm->mem, pa);
+	u32 room = PAGE_SIZE - (u32)(pa & PAGE_MASK);
+	for (u32 i = 0; p && i + 1 < MIN(room, 15); i++)
+		if ((p[i] & 0xf8) == 0xd8)
+			return (u16)((p[i] & 7) << 8 | p[i + 1]);
+	return 0;
+}
+
+void fpu_track(struct vcpu *v, u32 host_fip)
+{
+	struct tu *tu = tu_by_host(v->tc, host_fip);
+	if (!tu)
+		return;
+	u32 off = tu_insn(v->tc, tu, tu_insn_by_host(v->tc, tu, host_fip))->guest_off;
+	v->fpu_ip = tu->eip + off;
+	v->fpu_op = opcode_at(v, tu->pa + off);
+	v->fpu_cs = v->fpu_ds = 0;
+}
+
+void fpu_track_live(struct vcpu *v)
+{
+	u32 fx[128] __attribute__((aligned(64)));
+	if (v->fpu_loaded) {
+		__asm__ volatile("fxsave %0" : "=m"(fx));
+		fpu_track(v, fx[2]);
+	} else {
+		fpu_track(v, ((u32 *)v->fx)[2]);
+	}
+}
+
 void fpu_reset(struct vcpu *v)
 {
 	fpu_save(v);
@@ -27,4 +63,6 @@ void fpu_reset(struct vcpu *v)
 	v->fx[1] = 0x03;
 	v->fx[24] = 0x80; /* MXCSR 1F80h */
 	v->fx[25] = 0x1f;
+	v->fpu_ip = v->fpu_dp = 0;
+	v->fpu_cs = v->fpu_ds = v->fpu_op = 0;
 }

@@ -70,6 +70,7 @@ int emu_fxsave(struct vcpu *v, const struct emu_insn *i)
 
 	fpu_load(v);
 	asm volatile("fxsave %0" : "=m"(fx));
+	fpu_track(v, fx.fip);
 	fx.fop = v->fpu_op;
 	fx.fip = v->fpu_ip;
 	fx.fcs = v->fpu_cs;
@@ -99,6 +100,7 @@ int emu_fxrstor(struct vcpu *v, const struct emu_insn *i)
 	v->fpu_cs = fx.fcs;
 	v->fpu_dp = fx.fdp;
 	v->fpu_ds = fx.fds;
+	fx.fip = 0;
 	/* Replaces all of the state, so what was saved meanwhile is of no interest. */
 	asm volatile("fxrstor %0" : : "m"(fx));
 	v->fpu_loaded = true;
@@ -140,9 +142,14 @@ static unsigned image_size(const struct emu_insn *i)
 	return environment_size(i) + 80;
 }
 
-/* The guest's idea of the last x87 instruction, into or out of an image. */
-static void pointers_to_image(const struct vcpu *v, const struct emu_insn *i, union x87_image *x)
+/* The guest's idea of the last x87 instruction, into or out of an image. What goes to the host has FIP 0: see fpu_track. */
+static void pointers_to_image(struct vcpu *v, const struct emu_insn *i, union x87_image *x)
 {
+	/* The host's 16-bit image holds the low half of FIP only. */
+	if (i->opsize == 2)
+		fpu_track_live(v);
+	else
+		fpu_track(v, x->wide.fip);
 	if (i->opsize == 2) {
 		x->narrow.fip = (u16)v->fpu_ip;
 		x->narrow.fcs = v->fpu_cs;
@@ -157,13 +164,14 @@ static void pointers_to_image(const struct vcpu *v, const struct emu_insn *i, un
 	x->wide.fds = v->fpu_ds | 0xffff0000u;
 }
 
-static void pointers_from_image(struct vcpu *v, const struct emu_insn *i, const union x87_image *x)
+static void pointers_from_image(struct vcpu *v, const struct emu_insn *i, union x87_image *x)
 {
 	if (i->opsize == 2) {
 		v->fpu_ip = x->narrow.fip;
 		v->fpu_cs = x->narrow.fcs;
 		v->fpu_dp = x->narrow.fdp;
 		v->fpu_ds = x->narrow.fds;
+		x->narrow.fip = x->narrow.fcs = 0;
 		return;
 	}
 	v->fpu_ip = x->wide.fip;
@@ -171,6 +179,7 @@ static void pointers_from_image(struct vcpu *v, const struct emu_insn *i, const 
 	v->fpu_op = x->wide.fop & 0x7ff;
 	v->fpu_dp = x->wide.fdp;
 	v->fpu_ds = (u16)x->wide.fds;
+	x->wide.fip = 0;
 }
 
 /* The operand of a store, checked as a whole: the host's instruction changes the FPU at once, and then the store must not fault any more.

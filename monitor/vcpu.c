@@ -136,12 +136,13 @@ static void load_segment(struct vcpu *v, struct state *s, int n)
 
 /* Everything architectural that is plain 32- or 64-bit data, once for both directions. */
 #define WORDS(X) \
-	X(eip) X(cpl) X(cr0) X(cr2) X(cr3) X(cr4) X(gdtr.base) X(gdtr.limit) X(idtr.base) X(idtr.limit) X(sysenter_cs) X(sysenter_esp) X(sysenter_eip)
+	X(eip) X(cpl) X(cr0) X(cr2) X(cr3) X(cr4) X(gdtr.base) X(gdtr.limit) X(idtr.base) X(idtr.limit) X(sysenter_cs) X(sysenter_esp) X(sysenter_eip) X(fpu_ip) X(fpu_dp)
 #define QUADS(X) X(efer) X(pat) X(apic_base) X(misc_enable) X(tsc_aux) X(mtrr_def_type) X(mcg_status)
 
 void vcpu_save(struct vcpu *v, struct state *s)
 {
 	fpu_save(v);
+	fpu_track_live(v);
 	state_put_section(s, "vcpu", 1);
 	for (int i = 0; i < 8; i++)
 		state_put_u32(s, v->regs[i]);
@@ -158,6 +159,8 @@ void vcpu_save(struct vcpu *v, struct state *s)
 		state_put_u64(s, v->pdpte[i]);
 	for (int i = 0; i < 8; i++)
 		state_put_u32(s, v->dr[i]);
+	for (unsigned i = 0; i < ARRAY_SIZE(v->msr_store); i++)
+		state_put_u64(s, v->msr_store[i]);
 	for (unsigned i = 0; i < ARRAY_SIZE(v->mtrr_fixed); i++)
 		state_put_u64(s, v->mtrr_fixed[i]);
 	for (unsigned i = 0; i < ARRAY_SIZE(v->mtrr_base); i++) {
@@ -170,6 +173,9 @@ void vcpu_save(struct vcpu *v, struct state *s)
 	state_put_u8(s, v->shutdown);
 	state_put_u32(s, atomic_load(&v->events) & (EV_INTR | EV_NMI));
 	state_put_u32(s, v->pending_db);
+	state_put_u16(s, v->fpu_cs);
+	state_put_u16(s, v->fpu_ds);
+	state_put_u16(s, v->fpu_op);
 	state_put(s, v->fx, sizeof(v->fx));
 }
 
@@ -198,6 +204,8 @@ void vcpu_load(struct vcpu *v, struct state *s)
 		v->pdpte[i] = state_get_u64(s);
 	for (int i = 0; i < 8; i++)
 		v->dr[i] = state_get_u32(s);
+	for (unsigned i = 0; i < ARRAY_SIZE(v->msr_store); i++)
+		v->msr_store[i] = state_get_u64(s);
 	for (unsigned i = 0; i < ARRAY_SIZE(v->mtrr_fixed); i++)
 		v->mtrr_fixed[i] = state_get_u64(s);
 	for (unsigned i = 0; i < ARRAY_SIZE(v->mtrr_base); i++) {
@@ -213,7 +221,12 @@ void vcpu_load(struct vcpu *v, struct state *s)
 	v->shutdown = state_get_u8(s);
 	u32 events = state_get_u32(s);
 	v->pending_db = state_get_u32(s) & 0xf;
+	v->fpu_cs = state_get_u16(s);
+	v->fpu_ds = state_get_u16(s);
+	v->fpu_op = state_get_u16(s) & 0x7ff;
 	state_get(s, v->fx, sizeof(v->fx));
+	/* The host's addresses of another run mean nothing. */
+	memset(v->fx + 8, 0, 16);
 	/* A reserved MXCSR bit would fault in FXRSTOR. */
 	u32 mxcsr;
 	memcpy(&mxcsr, v->fx + 24, 4);

@@ -45,6 +45,7 @@ enum {
 	EV_RESET = 1u << 2, /* system reset asked for */
 	EV_STOP = 1u << 3,  /* the machine ends, or stops */
 	EV_STATS = 1u << 4, /* print statistics (SIGUSR1) */
+	EV_TLB = 1u << 5,   /* physical addresses mean something else now (A20) */
 };
 
 /* CPUID model, see cpuid.h. */

@@ -79,5 +79,9 @@ void vm_reset_devices(struct vm *vm)
 
 void vm_set_a20(struct vm *vm, bool open)
 {
+	if (vm->mem.a20_open == open)
+		return;
 	vm->mem.a20_open = open;
+	if (vm->vcpu)
+		vcpu_set_event(vm->vcpu, EV_TLB);
 }

@@ -345,6 +345,19 @@ static void lower_bit_string(struct xlate *x, const ZydisDecodedOperand *mem, u3
 	end_access(x, c);
 }
 
+/* x87 instructions but the control ones leave their operand's address in FDP (SDM Vol. 1 8.1.8); kept as a linear address. */
+static bool records_data_pointer(const struct xlate *x)
+{
+	switch (x->in.mnemonic) {
+	case ZYDIS_MNEMONIC_FLDCW:
+	case ZYDIS_MNEMONIC_FNSTCW:
+	case ZYDIS_MNEMONIC_FNSTSW:
+		return false;
+	default:
+		return x->in.meta.isa_ext == ZYDIS_ISA_EXT_X87;
+	}
+}
+
 void lower_generic(struct xlate *x)
 {
 	const ZydisDecodedOperand *mem = explicit_mem(x);
@@ -365,4 +378,6 @@ void lower_generic(struct xlate *x)
 	struct cold *c = begin_access(x, 0);
 	emit_ident(x, true);
 	end_access(x, c);
+	if (records_data_pointer(x))
+		emit_store_v(x, R8, offsetof(struct vcpu, fpu_dp));
 }
