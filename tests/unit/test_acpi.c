@@ -147,6 +147,9 @@ START_TEST(saved_state)
 	io_write(rig->vm, 0x602, 0x0100, 2);
 	rig_advance(rig, 3000 * MS);
 	check_saved_state(rig, other, "acpi_pm");
+	ck_assert_uint_eq(io_read(other->vm, 0x604, 2), 1);
+	ck_assert_uint_eq(io_read(other->vm, 0x602, 2), 0x0100);
+	ck_assert_uint_eq(in8(other, 0xb2), 0xf1);
 	rig_free(other);
 }
 END_TEST

@@ -88,12 +88,9 @@ START_TEST(setting)
 				       {0x08, 0x12}, {0x09, 0x99}, {0x32, 0x19}, {0x06, 6}};
 
 	set_reg(0x0b, 0x82);
-	u8 frozen = reg(0x00);
-
 	for (size_t i = 0; i < ARRAY_SIZE(values); i++)
 		set_reg(values[i][0], values[i][1]);
 	ck_assert_uint_eq(reg(0x00), 0x30);
-	(void)frozen;
 	ck_assert_uint_eq(reg(0x0a) & 0x80, 0);
 	set_reg(0x0b, 0x02);
 	ck_assert_int_le(wall() - 946683930, 1); /* 1999-12-31 23:45:30 */
@@ -105,6 +102,16 @@ START_TEST(setting)
 	set_reg(0x09, 0x24);
 	ck_assert_uint_eq(reg(0x09), 0x24);
 	ck_assert_uint_eq(reg(0x08), 0x11);
+	/* Afternoon on a 12-hour clock, and midnight, which is hour 12 of the morning. */
+	set_reg(0x0b, 0x00);
+	set_wall(NOON);
+	set_reg(0x04, 0x83);
+	ck_assert_int_eq(wall() / 3600 % 24, 15);
+	ck_assert_uint_eq(reg(0x04), 0x83);
+	set_reg(0x04, 0x12);
+	ck_assert_int_eq(wall() / 3600 % 24, 0);
+	set_reg(0x0b, 0x02);
+	ck_assert_uint_eq(reg(0x04), 0x00);
 	/* SET without a change leaves the time alone. */
 	set_wall(NOON);
 	s64 offset = rig->vm->clock.rtc_offset_sec;
