@@ -294,7 +294,7 @@ void unmap_window(void);			/* empties the test window and flushes */
 
 /* timer.c: PIC, PIT, the tick. */
 enum { HZ = 100 };
-extern volatile u32 ticks;
+extern volatile u32 ticks, uptime_us; /* uptime_us wraps after 71 minutes */
 extern void (*tick_hook)(struct state *s);
 void timer_init(void);
 void pic_mask(u16 mask); /* bit n set: IRQ n masked */

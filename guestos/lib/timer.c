@@ -3,12 +3,14 @@
  */
 #include "guestos/lib/lib.h"
 
-volatile u32 ticks;
+volatile u32 ticks, uptime_us;
+static u32 tick_us;
 void (*tick_hook)(struct state *s);
 
 static int tick(struct state *s)
 {
 	ticks++;
+	uptime_us += tick_us;
 	outb(0x20, 0x20);
 	if (tick_hook)
 		tick_hook(s);
@@ -25,6 +27,7 @@ void pit_hz(u32 hz)
 {
 	u32 n = 1193182 / hz;
 
+	tick_us = 1000000 / hz;
 	outb(0x43, 0x34);
 	outb(0x40, (u8)n);
 	outb(0x40, (u8)(n >> 8));
