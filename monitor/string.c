@@ -31,7 +31,8 @@ static struct string begin(const struct vcpu *v, const struct emu_insn *i)
 		.addrsize = i->addrsize,
 		.repeated = i->rep || i->repne,
 		.down = (v->hflags & EFLAGS_DF) != 0,
-		.budget = BUDGET,
+		/* A single-step trap follows each iteration (SDM Vol. 3B 17.3.1.4). */
+		.budget = v->sysflags & EFLAGS_TF ? 0 : BUDGET,
 	};
 
 	s.count = s.repeated ? reg_get(v, REG_ECX, s.addrsize) : 1;
@@ -57,7 +58,7 @@ static void count_down(struct vcpu *v, struct string *s, u32 n, bool single)
 /* More to do in this visit? Asked after at least one element, so that every visit gets on. */
 static bool go_on(const struct vcpu *v, const struct string *s)
 {
-	return s->count && s->budget > 0 && !emu_event_due(v);
+	return s->count && s->budget > 0 && !v->pending_db && !emu_event_due(v);
 }
 
 static int finish(struct vcpu *v, const struct string *s)
@@ -77,7 +78,7 @@ static u32 span(struct vcpu *v, const struct string *s, int seg, u32 off, int ac
 	u32 linear, bytes, n = MIN(max, (u32)MIN(offsets, UINT32_MAX)), here;
 
 	/* One element is not worth the host's start-up cost; one that passes the top of the segment is seg_linear's to judge. */
-	if (n < 2 || off > 0u - s->size)
+	if (n < 2 || off > 0u - s->size || s->budget <= 0)
 		return 0;
 	if (acc & ACC_WRITE ? sg->full_write : sg->full_read) {
 		linear = sg->base + off;
