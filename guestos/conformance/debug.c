@@ -251,7 +251,7 @@ static void watch(const char *name, const u8 *code, const u8 *after, u32 size, u
 		struct state s = at_ring(code, 3);
 		u32 addr = ADDR(&data[2]) - 4 + o, hit = addr < watched + off + len && addr + size > watched + off && (writes || rw == 3);
 
-		if (!(o % size) == misaligned)
+		if ((o % size != 0) != misaligned)
 			continue;
 		log_n = 0;
 		keep_tf = 0;
