@@ -113,6 +113,39 @@ bench: install-deps
 
 .PHONY: demo check bench
 
+# --- differential tests ---
+# Instructions, run by the host's CPU in 32-bit user mode and by Ringer: `make diff`, `make diff-long SEED=7 CASES=5000000`.
+SEED ?= 1
+CASES ?= 2000000
+DIFF_SRCS := $(wildcard tests/diff/*.c)
+DIFF_HOST := $(filter-out tests/diff/native.c tests/diff/guest.c,$(DIFF_SRCS))
+DIFF_HEADERS := $(wildcard tests/diff/*.h)
+DIFF_PROGRAMS := build/diff/diff build/diff/native build/diff/guest.elf
+
+build/diff/diff: $(DIFF_HOST) $(DIFF_HEADERS)
+	@echo "  LD      $@"
+	@mkdir -p $(@D)
+	$(Q)$(CC) -I. -D_GNU_SOURCE $(CFLAGS) $(LDFLAGS) -o $@ $(DIFF_HOST) $(LDLIBS)
+
+build/diff/native: tests/diff/native.c $(DIFF_HEADERS)
+	@echo "  LD      $@"
+	@mkdir -p $(@D)
+	$(Q)$(GUEST_CC) -std=gnu11 -m32 -static -no-pie -fno-pie -mgeneral-regs-only -O2 -g -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) \
+		-fcf-protection=none -D_GNU_SOURCE -I. -o $@ $<
+
+build/diff/guest.elf: tests/diff/guest.c $(DIFF_HEADERS) $(GUEST_LIB) guestos/lib/link.ld
+	@echo "  LD      $@"
+	@mkdir -p $(@D)
+	$(Q)$(GUEST_CC) $(GUEST_CFLAGS) $(GUEST_LDFLAGS) -o $@ $< $(GUEST_LIB) -lgcc
+
+diff: $(B)/ringer $(DIFF_PROGRAMS)
+	build/diff/diff --runner $(B)/ringer --seed 1
+
+diff-long: $(B)/ringer $(DIFF_PROGRAMS)
+	build/diff/diff --runner $(B)/ringer --seed $(SEED) --cases $(CASES)
+
+.PHONY: diff diff-long
+
 # --- upkeep ---
 install-deps:
 	scripts/install-deps.sh

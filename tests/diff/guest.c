@@ -1,0 +1,127 @@
+/*
+ * The guest kernel of the differential test: runs each case of its boot module at CPL 3 with paging on, and reports on the debug console
+ * the results that differ from those in the module (the host CPU's).
+ *
+ * Invariants: interrupts are all masked at the PIC, so that cases run with IF = 1 undisturbed; nothing between a case's end and its FXSAVE
+ * touches the FPU.
+ */
+#include "guestos/lib/lib.h"
+#include "tests/diff/collect.h"
+
+#define DEBUG_PORT 0xe9
+#define MBI_MODS   (1u << 3)
+
+static u8 pages[PAGES][4096] __attribute__((aligned(4096)));
+static u8 code[CODE_PAGES][4096] __attribute__((aligned(4096)));
+static u8 fx[512] __attribute__((aligned(16)));
+
+static void put(const void *data, u32 n)
+{
+	asm volatile("rep outsb" : "+S"(data), "+c"(n) : "d"(DEBUG_PORT) : "memory");
+}
+
+/* The first 128 MiB one to one in 4 MiB pages (the library's map ends at 16 MiB), and the case's memory. */
+static void map_all(const struct batch *b)
+{
+	paging_set(PG_32);
+	write_cr4(read_cr4() | CR4_PSE | CR4_OSFXSR | CR4_OSXMMEXCPT);
+	for (u32 a = 16u << 20; a < 128u << 20; a += 4u << 20)
+		pde_set(a, a | P_P | P_W | P_PS);
+	for (unsigned i = 0; i < PAGES; i++)
+		map(page_address[i], pages[i], P_P | P_U | (i < RW_PAGES ? P_W : 0));
+	for (unsigned i = 0; i < CODE_PAGES; i++)
+		map(CODE_BASE + i * 4096, code[i], P_P | P_U | P_W);
+	pte_set(0x1000, 0);
+	pte_set(LOW + 0x3000, 0);
+	write_cr3(read_cr3());
+	write_cr0(read_cr0() | CR0_AM);
+	memset(code, 0xcc, sizeof(code));
+	memcpy(pages, b->pristine, sizeof(pages));
+}
+
+/* code[] from eip on, as far as there are code pages. */
+static void place(const struct test_case *c, int there)
+{
+	for (u32 i = 0; i < c->length; i++) {
+		u32 at = c->in.eip + i - CODE_BASE;
+
+		if (at < sizeof(code))
+			((u8 *)code)[at] = there ? c->code[i] : 0xcc;
+	}
+}
+
+static void run_case(const struct batch *b, const struct test_case *c, struct result *r)
+{
+	const u32 *regs = c->in.regs;
+	struct state s = {
+		.eax = regs[0],
+		.ecx = regs[1],
+		.edx = regs[2],
+		.ebx = regs[3],
+		.esp = regs[4],
+		.ebp = regs[5],
+		.esi = regs[6],
+		.edi = regs[7],
+		.eip = c->in.eip,
+		.eflags = c->in.eflags,
+		.cs = UCS,
+		.ss = UDS,
+		.ds = UDS,
+		.es = UDS,
+		.fs = UDS,
+		.gs = UDS,
+	};
+
+	place(c, 1);
+	memcpy(fx, c->in.fx, FX_SIZE);
+	asm volatile("fxrstor %0" : : "m"(fx));
+	run(&s);
+	asm volatile("fxsave %0" : "=m"(fx));
+	place(c, 0);
+	memset(r, 0, sizeof(*r));
+	r->out = (struct state32){{s.eax, s.ecx, s.edx, s.ebx, s.esp, s.ebp, s.esi, s.edi}, s.eip, s.eflags, {0}};
+	memcpy(r->out.fx, fx, FX_SIZE);
+	r->vector = s.vec;
+	r->error = s.err;
+	r->cr2 = s.cr2;
+	collect_memory(b, r);
+	normalize(r);
+}
+
+void kernel_main(const char *cmdline)
+{
+	const u32 *mbi = (const u32 *)(uintptr_t)boot_info;
+	struct report_end end = {0};
+	struct batch *b;
+	u32 marker = REPORT_END;
+	static struct result r;
+
+	(void)cmdline;
+	if (!(mbi[0] & MBI_MODS) || !mbi[5]) {
+		print("no module\n");
+		machine_exit(1);
+	}
+	b = (struct batch *)(uintptr_t)((const u32 *)(uintptr_t)mbi[6])[0];
+	if (b->magic != BATCH_MAGIC) {
+		print("bad module\n");
+		machine_exit(1);
+	}
+	pic_mask(0xffff);
+	map_all(b);
+	for (u32 i = 0; i < b->cases; i++) {
+		const struct result *expected = &batch_results(b)[i];
+
+		run_case(b, &batch_cases(b)[i], &r);
+		if (r.fop != expected->fop || r.fip != expected->fip || r.fdp != expected->fdp)
+			end.pointer_mismatches++;
+		if (first_difference(&r, expected, offsetof(struct result, fop) / 4) == offsetof(struct result, fop) / 4)
+			continue;
+		if (end.mismatches++ < REPORT_MAX) {
+			put(&i, sizeof(i));
+			put(&r, sizeof(r));
+		}
+	}
+	end.cases = b->cases;
+	put(&marker, sizeof(marker));
+	put(&end, sizeof(end));
+}

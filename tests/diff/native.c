@@ -1,0 +1,170 @@
+/*
+ * Runs the cases of a batch (file descriptor 3, mapped shared) on the host's CPU, in 32-bit user mode, and writes their results.
+ *
+ * A case is entered by loading its whole state and jumping to its code; it ends in a signal, INT3's if in no other. The handler takes the
+ * state out of the signal frame and returns to run_case.
+ *
+ * Invariants: built for general registers only, and between a case's entry and exit no C library function is called, for the FPU state,
+ * exceptions unmasked, is the case's.
+ */
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "tests/diff/collect.h"
+
+#define BATCH_FD   3
+#define FSAVE_SIZE 112 /* the FXSAVE image lies behind it in the signal frame */
+#define EFLAGS_AC  0x40000u
+
+/* Named by the assembly of run_case. */
+struct entry {
+	u32 regs[8];
+	u32 eip, eflags;
+	u32 saved_esp;
+	u8 fx[512] __attribute__((aligned(16)));
+} entry asm("entry") __attribute__((aligned(16), used));
+extern const u8 case_over[] asm("case_over");
+
+static struct result *current;
+
+static void handler(int sig, siginfo_t *info, void *context)
+{
+	ucontext_t *uc = context;
+	greg_t *g = uc->uc_mcontext.gregs;
+	struct result *r = current;
+
+	(void)sig;
+	(void)info;
+	asm volatile("pushfl\n\tandl %0, (%%esp)\n\tpopfl" : : "i"(~EFLAGS_AC) : "memory", "cc");
+	r->out.regs[0] = (u32)g[REG_EAX];
+	r->out.regs[1] = (u32)g[REG_ECX];
+	r->out.regs[2] = (u32)g[REG_EDX];
+	r->out.regs[3] = (u32)g[REG_EBX];
+	r->out.regs[4] = (u32)g[REG_ESP];
+	r->out.regs[5] = (u32)g[REG_EBP];
+	r->out.regs[6] = (u32)g[REG_ESI];
+	r->out.regs[7] = (u32)g[REG_EDI];
+	r->out.eip = (u32)g[REG_EIP];
+	r->out.eflags = (u32)g[REG_EFL];
+	r->vector = (u32)g[REG_TRAPNO];
+	r->error = (u32)g[REG_ERR];
+	r->cr2 = (u32)uc->uc_mcontext.cr2;
+	copy_bytes(r->out.fx, (const u8 *)uc->uc_mcontext.fpregs + FSAVE_SIZE, FX_SIZE);
+	g[REG_EIP] = (greg_t)(uintptr_t)case_over;
+	g[REG_ESP] = (greg_t)entry.saved_esp;
+	g[REG_EFL] = 0x202;
+}
+
+static void __attribute__((noinline)) run_code(void)
+{
+	asm volatile("pushal\n\t"
+		     "movl %%esp, entry + 40\n\t"
+		     "fxrstor entry + 48\n\t"
+		     "pushl entry + 36\n\t"
+		     "movl entry + 0, %%eax\n\t"
+		     "movl entry + 4, %%ecx\n\t"
+		     "movl entry + 8, %%edx\n\t"
+		     "movl entry + 12, %%ebx\n\t"
+		     "movl entry + 20, %%ebp\n\t"
+		     "movl entry + 24, %%esi\n\t"
+		     "movl entry + 28, %%edi\n\t"
+		     "popfl\n\t"
+		     "movl entry + 16, %%esp\n\t"
+		     "jmp *entry + 32\n"
+		     "case_over:\n\t"
+		     "popal"
+		     :
+		     :
+		     : "memory", "cc");
+}
+_Static_assert(offsetof(struct entry, eip) == 32 && offsetof(struct entry, saved_esp) == 40 && offsetof(struct entry, fx) == 48,
+	       "run_code");
+
+static void place(const struct test_case *c, int there)
+{
+	for (u32 i = 0; i < c->length; i++) {
+		u32 at = c->in.eip + i;
+
+		if (at - CODE_BASE < CODE_PAGES * 4096)
+			*(volatile u8 *)(uintptr_t)at = there ? c->code[i] : 0xcc;
+	}
+}
+
+static void run_case(const struct batch *b, const struct test_case *c, struct result *r)
+{
+	copy_bytes(&entry, &c->in, offsetof(struct state32, fx));
+	copy_bytes(entry.fx, c->in.fx, FX_SIZE);
+	place(c, 1);
+	current = r;
+	run_code();
+	place(c, 0);
+	collect_memory(b, r);
+	normalize(r);
+}
+
+static void map_at(u32 address, u32 size, int prot)
+{
+	void *p = (void *)(uintptr_t)address;
+
+	if (mmap(p, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != p) {
+		perror("native: mmap");
+		exit(2);
+	}
+}
+
+static void map_all(const struct batch *b)
+{
+	for (unsigned i = 0; i < PAGES; i++) {
+		if (!b->low && page_address[i] < DATA)
+			continue;
+		map_at(page_address[i], 4096, PROT_READ | PROT_WRITE);
+		memcpy((void *)(uintptr_t)page_address[i], b->pristine[i], 4096);
+		if (i >= RW_PAGES)
+			mprotect((void *)(uintptr_t)page_address[i], 4096, PROT_READ);
+	}
+	map_at(CODE_BASE, CODE_PAGES * 4096, PROT_READ | PROT_WRITE | PROT_EXEC);
+	memset((void *)(uintptr_t)CODE_BASE, 0xcc, CODE_PAGES * 4096);
+}
+
+static void catch_signals(void)
+{
+	static const int signals[] = {SIGSEGV, SIGFPE, SIGILL, SIGBUS, SIGTRAP};
+	static u8 stack[65536] __attribute__((aligned(64)));
+	stack_t alt = {.ss_sp = stack, .ss_size = sizeof(stack)};
+	struct sigaction sa;
+
+	sigaltstack(&alt, NULL);
+	memset(&sa, 0, sizeof(sa));
+	sa.sa_sigaction = handler;
+	sa.sa_flags = SA_SIGINFO | SA_ONSTACK;
+	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaction(signals[i], &sa, NULL);
+}
+
+int main(void)
+{
+	struct stat st;
+	struct batch *b;
+
+	if (fstat(BATCH_FD, &st) < 0) {
+		perror("native: batch");
+		return 2;
+	}
+	b = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, BATCH_FD, 0);
+	if (b == MAP_FAILED || b->magic != BATCH_MAGIC) {
+		fprintf(stderr, "native: no batch\n");
+		return 2;
+	}
+	map_all(b);
+	catch_signals();
+	for (u32 i = 0; i < b->cases; i++)
+		run_case(b, &batch_cases(b)[i], &batch_results(b)[i]);
+	_exit(0);
+}
