@@ -47,6 +47,7 @@ count() {
 suite unit "build/$mode/tests/unit/unit"
 suite guestos guestos/run.sh "$ringer"
 suite cli tests/cli/run.sh "$ringer"
+suite diff make --no-print-directory MODE="$mode" diff
 if scripts/fetch-guests.sh && scripts/mkinitramfs.sh; then
 	suite boot python3 tests/boot/run.py --runner "$ringer"
 else

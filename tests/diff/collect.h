@@ -76,7 +76,7 @@ static inline void normalize(struct result *r)
 		r->cr2 = 0;
 		return;
 	}
-	r->error &= 7;
+	r->error &= 0x17;
 	if (r->cr2 - DATA >= 0x12000)
 		r->error &= ~1u;
 }

@@ -109,6 +109,9 @@ static bool category_tested(const ZydisDecodedInstruction *in)
 	case ZYDIS_MNEMONIC_SMSW:
 	case ZYDIS_MNEMONIC_SLDT:
 	case ZYDIS_MNEMONIC_STR:
+	/* Whether they take a ModRM byte depends on the CPU model. */
+	case ZYDIS_MNEMONIC_UD0:
+	case ZYDIS_MNEMONIC_UD1:
 		return false;
 	default:
 		return true;
@@ -128,6 +131,9 @@ static bool tested(const struct insn *i)
 	const ZydisDecodedInstruction *in = &i->in;
 
 	if (in->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || !extension_offered(in) || !category_tested(in))
+		return false;
+	/* PREFETCH with a register: #UD on AMD's CPUs, a NOP on Intel's. */
+	if (in->opcode_map == ZYDIS_OPCODE_MAP_0F && in->opcode == 0x0d && in->raw.modrm.mod == 3)
 		return false;
 	/* REP BSF is TZCNT on the host, which the guest's CPU has not. */
 	if (in->mnemonic == ZYDIS_MNEMONIC_BSF && has_prefix(in, 0xf3))

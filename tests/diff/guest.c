@@ -10,6 +10,8 @@
 
 #define DEBUG_PORT 0xe9
 #define MBI_MODS   (1u << 3)
+#define MSR_EFER   0xc0000080
+#define EFER_NXE   0x800
 
 static u8 pages[PAGES][4096] __attribute__((aligned(4096)));
 static u8 code[CODE_PAGES][4096] __attribute__((aligned(4096)));
@@ -20,15 +22,16 @@ static void put(const void *data, u32 n)
 	asm volatile("rep outsb" : "+S"(data), "+c"(n) : "d"(DEBUG_PORT) : "memory");
 }
 
-/* The first 128 MiB one to one in 4 MiB pages (the library's map ends at 16 MiB), and the case's memory. */
+/* The first 128 MiB one to one in 2 MiB pages (the library's map ends at 16 MiB), and the case's memory. */
 static void map_all(const struct batch *b)
 {
-	paging_set(PG_32);
-	write_cr4(read_cr4() | CR4_PSE | CR4_OSFXSR | CR4_OSXMMEXCPT);
-	for (u32 a = 16u << 20; a < 128u << 20; a += 4u << 20)
+	paging_set(PG_PAE);
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
+	write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT);
+	for (u32 a = 16u << 20; a < 128u << 20; a += 2u << 20)
 		pde_set(a, a | P_P | P_W | P_PS);
 	for (unsigned i = 0; i < PAGES; i++)
-		map(page_address[i], pages[i], P_P | P_U | (i < RW_PAGES ? P_W : 0));
+		map(page_address[i], pages[i], P_P | P_U | P_NX | (i < RW_PAGES ? P_W : 0));
 	for (unsigned i = 0; i < CODE_PAGES; i++)
 		map(CODE_BASE + i * 4096, code[i], P_P | P_U | P_W);
 	pte_set(0x1000, 0);

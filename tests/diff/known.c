@@ -5,9 +5,107 @@
 
 #include <string.h>
 
+#define EFLAGS_ARITH 0x8d5u
+#define EXC_SS	     12
+#define EXC_GP	     13
+#define EXC_PF	     14
+#define EXC_AC	     17
+#define IMAGE_MAX    512u
+
+/* The instruction at `eip`, which is one of the case's. */
+static bool insn_at(const struct generator *g, const struct test_case *c, u32 eip, ZydisDecodedInstruction *in, ZydisDecodedOperand *ops)
+{
+	u32 at = eip - c->in.eip;
+
+	return at < c->length && ZYAN_SUCCESS(ZydisDecoderDecodeFull(gen_decoder(g), c->code + at, CODE_MAX - at, in, ops));
+}
+
+static bool has_mnemonic(const struct generator *g, const struct test_case *c, const ZydisMnemonic *list, unsigned n)
+{
+	ZydisDecodedInstruction in;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+
+	for (u32 at = 0; at < c->length; at += in.length) {
+		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(gen_decoder(g), c->code + at, c->length - at, &in, ops)))
+			return false;
+		for (unsigned i = 0; i < n; i++)
+			if (in.mnemonic == list[i])
+				return true;
+	}
+	return false;
+}
+
+static bool same_state(const struct failure *f)
+{
+	return !memcmp(&f->want.out, &f->got.out, sizeof(f->want.out)) && f->want.vector == f->got.vector &&
+	       f->want.error == f->got.error && f->want.cr2 == f->got.cr2;
+}
+
+/* What FXSAVE, FNSAVE and FNSTENV write holds the pointers to the last x87 instruction, selectors included, and MXCSR_MASK. */
+static bool is_image_only(const struct generator *g, const struct failure *f)
+{
+	static const ZydisMnemonic images[] = {ZYDIS_MNEMONIC_FXSAVE, ZYDIS_MNEMONIC_FNSAVE, ZYDIS_MNEMONIC_FNSTENV};
+
+	return same_state(f) && has_mnemonic(g, &f->c, images, sizeof(images) / sizeof(images[0]));
+}
+
+/* A repeated comparison that faults in the middle: the flags are those from before by the manual (Vol. 2B, REP); the host's are the last
+ * comparison's. */
+static bool is_interrupted_compare(const struct generator *g, const struct failure *f)
+{
+	ZydisDecodedInstruction in;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+	struct failure x = *f;
+
+	if (f->want.vector != EXC_PF || !insn_at(g, &f->c, f->want.out.eip, &in, ops) || in.meta.category != ZYDIS_CATEGORY_STRINGOP)
+		return false;
+	if (!(in.attributes & (ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)))
+		return false;
+	x.want.out.eflags &= ~EFLAGS_ARITH;
+	x.got.out.eflags &= ~EFLAGS_ARITH;
+	return same_state(&x) && f->want.changed == f->got.changed && f->want.hash == f->got.hash;
+}
+
+/* Alignment checks of operands of 16 bytes and more depend on the CPU model (SDM Vol. 3A table 6-7 ends at 8 bytes and tables of the
+ * system's). */
+static bool is_wide_alignment(const struct generator *g, const struct failure *f)
+{
+	ZydisDecodedInstruction in;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+
+	if (f->want.vector != EXC_AC || !insn_at(g, &f->c, f->want.out.eip, &in, ops))
+		return false;
+	for (unsigned i = 0; i < in.operand_count; i++)
+		if (ops[i].type == ZYDIS_OPERAND_TYPE_MEMORY && ops[i].size >= 128 && in.meta.isa_ext != ZYDIS_ISA_EXT_BASE)
+			return true;
+	return false;
+}
+
+/* Which part of a large operand is touched first, and so is in CR2, is the CPU's affair: images, PUSHA, POPA, ENTER. */
+static bool is_other_part(const struct generator *g, const struct failure *f)
+{
+	static const ZydisMnemonic large[] = {
+		ZYDIS_MNEMONIC_FXSAVE,	ZYDIS_MNEMONIC_FXRSTOR, ZYDIS_MNEMONIC_FNSAVE, ZYDIS_MNEMONIC_FRSTOR,
+		ZYDIS_MNEMONIC_FNSTENV, ZYDIS_MNEMONIC_FLDENV,	ZYDIS_MNEMONIC_PUSHA,  ZYDIS_MNEMONIC_PUSHAD,
+		ZYDIS_MNEMONIC_POPA,	ZYDIS_MNEMONIC_POPAD,	ZYDIS_MNEMONIC_ENTER,
+	};
+	struct failure x = *f;
+
+	if (f->want.vector != EXC_PF || f->want.cr2 - f->got.cr2 + IMAGE_MAX > 2 * IMAGE_MAX)
+		return false;
+	x.got.cr2 = x.want.cr2;
+	x.got.error = x.want.error;
+	return f->want.vector == f->got.vector && same_state(&x) && has_mnemonic(g, &f->c, large, sizeof(large) / sizeof(large[0]));
+}
+
+/* An access that wraps at 4 GiB in a segment of 4 GiB may or may not violate the limit (SDM Vol. 3A 5.3). */
+static bool is_wrap(const struct failure *f)
+{
+	return (f->want.vector == EXC_SS || f->want.vector == EXC_GP) && f->got.vector == EXC_PF && f->got.cr2 > 0xfffffe00u;
+}
+
 bool failure_is_known(const struct generator *g, const struct failure *f)
 {
-	(void)g;
-	(void)f;
-	return false;
+	return !f->died &&
+	       (is_image_only(g, f) || is_interrupted_compare(g, f) || is_wide_alignment(g, f) || is_other_part(g, f) || is_wrap(f));
 }
