@@ -1,0 +1,299 @@
+/*
+ * Timers against each other, the interrupt controller, the UART, CPUID and MSRs.
+ */
+#include "guestos/conformance/test.h"
+
+static u8 cmos(u8 reg)
+{
+	outb(0x70, reg);
+	return inb(0x71);
+}
+
+static void cmos_write(u8 reg, u8 v)
+{
+	outb(0x70, reg);
+	outb(0x71, v);
+}
+
+static void close_to(u32 got, u32 want, const char *what)
+{
+	if (got < want - want / 20 || got > want + want / 20)
+		fail("%s: %u, want %u within 5 %%", what, got, want);
+}
+
+static u32 pit_read(void)
+{
+	u32 lo;
+
+	outb(0x43, 0);
+	lo = inb(0x40);
+	return lo | (u32)inb(0x40) << 8;
+}
+
+TEST(pit_counter, "devices.PIT counts down at 1.193 MHz")
+{
+	u64 t0, t1;
+	u32 cycles_per_tick, n = 0, last, seen = 0;
+
+	if (no_irq) {
+		skip("noirq was given");
+		return;
+	}
+	last = ticks;
+	while (ticks == last)
+		;
+	t0 = rdtsc();
+	last = ticks;
+	while (ticks - last < 20)
+		;
+	t1 = rdtsc();
+	cycles_per_tick = (u32)(t1 - t0) / 20;
+	/* The counter wraps once a tick: 11931 counts. */
+	t0 = rdtsc();
+	last = pit_read();
+	while (rdtsc() - t0 < 10ull * cycles_per_tick) {
+		u32 now = pit_read();
+
+		seen += now <= last ? last - now : last + 11931 - now;
+		last = now;
+		n++;
+	}
+	close_to(seen, 119310, "PIT counts in 10 ticks");
+	if (n < 50)
+		fail("the counter could be read only %u times", n);
+}
+
+TEST(rtc_rate, "devices.PIT, TSC and RTC agree within 5 %")
+{
+	u32 ints = 0, from;
+	u64 t0, t1, per_tick;
+	u8 a, b;
+
+	if (no_irq) {
+		skip("noirq was given");
+		return;
+	}
+	from = ticks;
+	while (ticks == from)
+		;
+	t0 = rdtsc();
+	from = ticks;
+	while (ticks - from < 20)
+		;
+	per_tick = (rdtsc() - t0) / 20;
+	/* The periodic flag at 64 Hz, polled. */
+	a = cmos(0x0a);
+	b = cmos(0x0b);
+	cmos_write(0x0a, (u8)((a & 0xf0) | 10));
+	cmos_write(0x0b, (u8)(b | 0x40));
+	cmos(0x0c);
+	t0 = rdtsc();
+	while (!(cmos(0x0c) & 0x40) && rdtsc() - t0 < 100 * per_tick)
+		;
+	t0 = rdtsc();
+	while (ints < 32 && rdtsc() - t0 < 200 * per_tick)
+		ints += !!(cmos(0x0c) & 0x40);
+	t1 = rdtsc();
+	cmos_write(0x0a, a);
+	cmos_write(0x0b, b);
+	cmos(0x0c);
+	EQ(ints, 32, "periodic flags seen");
+	close_to((u32)((t1 - t0) * 100 / (per_tick * HZ)), 50, "hundredths of a second for 32 periods of 64 Hz");
+}
+
+static volatile u32 rtc_ints;
+
+static int rtc_hook(struct state *s)
+{
+	(void)s;
+	rtc_ints++;
+	cmos(0x0c);
+	outb(0xa0, 0x20);
+	outb(0x20, 0x20);
+	return 1;
+}
+
+TEST(rtc_irq, "devices.RTC periodic interrupt through the second PIC")
+{
+	u32 from;
+	u8 a, b;
+
+	if (no_irq) {
+		skip("noirq was given");
+		return;
+	}
+	trap_hook[0x28] = rtc_hook;
+	rtc_ints = 0;
+	a = cmos(0x0a);
+	b = cmos(0x0b);
+	cmos(0x0c);
+	cmos_write(0x0a, (u8)((a & 0xf0) | 8)); /* 256 Hz */
+	cmos_write(0x0b, (u8)(b | 0x40));
+	pic_mask(0xfefa);
+	from = ticks;
+	while (ticks == from)
+		;
+	from = ticks;
+	rtc_ints = 0;
+	while (ticks - from < 50)
+		;
+	from = rtc_ints;
+	cmos_write(0x0a, a);
+	cmos_write(0x0b, b);
+	cmos(0x0c);
+	pic_mask(0xfffe);
+	trap_hook[0x28] = NULL;
+	close_to(from, 128, "interrupts of 256 Hz in half a second");
+}
+
+TEST(rtc_clock, "devices.RTC date is sane")
+{
+	u8 b = cmos(0x0b), month, day;
+
+	for (u32 i = 0; i < 1000000 && cmos(0x0a) & 0x80; i++)
+		;
+	day = cmos(7);
+	month = cmos(8);
+	if (!(b & 4)) {
+		day = (u8)((day >> 4) * 10 + (day & 15));
+		month = (u8)((month >> 4) * 10 + (month & 15));
+	}
+	if (day < 1 || day > 31 || month < 1 || month > 12)
+		fail("day %u, month %u", day, month);
+	EQ(cmos(0x0d) & 0x80, 0x80, "valid RAM and time");
+	cmos_write(0x50, 0xa5);
+	cmos_write(0x51, 0x5a);
+	EQ(cmos(0x50), 0xa5, "CMOS byte");
+}
+
+TEST(pic, "devices.PIC mask, request and service registers")
+{
+	u32 before;
+
+	if (no_irq) {
+		skip("noirq was given");
+		return;
+	}
+	EQ(inb(0x21), 0xfe, "mask of the first PIC");
+	EQ(inb(0xa1), 0xff, "mask of the second PIC");
+	asm volatile("cli");
+	pic_mask(0xffff);
+	for (u32 i = 0; i < 10000000; i++) {
+		outb(0x20, 0x0a);
+		if (inb(0x20) & 1)
+			break;
+	}
+	outb(0x20, 0x0a);
+	EQ(inb(0x20) & 1, 1, "a masked request is in the request register");
+	outb(0x20, 0x0b);
+	EQ(inb(0x20), 0, "service register");
+	before = ticks;
+	asm volatile("sti; nop; nop; nop");
+	EQ(ticks, before, "ticks while masked");
+	pic_mask(0xfffe);
+	asm volatile("nop; nop; nop");
+	before = ticks - before;
+	EQ(before, 1, "ticks right after unmasking");
+}
+
+TEST(uart, "devices.UART loopback and scratch")
+{
+	u8 mcr = inb(0x3fc), sent = 0;
+
+	for (u32 i = 0; i < 100000 && !(inb(0x3fd) & 0x40); i++)
+		;
+	outb(0x3ff, 0x5a);
+	EQ(inb(0x3ff), 0x5a, "scratch register");
+	outb(0x3ff, 0xa5);
+	EQ(inb(0x3ff), 0xa5, "scratch register");
+	outb(0x3fc, 0x10);
+	while (inb(0x3fd) & 1)
+		(void)inb(0x3f8);
+	outb(0x3f8, 0x69);
+	for (u32 i = 0; i < 1000000 && !sent; i++)
+		sent = inb(0x3fd) & 1;
+	EQ(sent, 1, "data ready in loopback");
+	EQ(inb(0x3f8), 0x69, "byte looped back");
+	outb(0x3fc, 0x1f);
+	EQ(inb(0x3fe) & 0xf0, 0xf0, "modem status in loopback, all outputs on");
+	outb(0x3fc, 0x10);
+	EQ(inb(0x3fe) & 0xf0, 0, "modem status in loopback, all outputs off");
+	outb(0x3fc, mcr);
+	outb(0x3fb, 0x83);
+	EQ(inb(0x3f8) | inb(0x3f9) << 8, 1, "divisor latch");
+	outb(0x3fb, 3);
+}
+
+TEST(cpuid, "devices.CPUID leaves")
+{
+	u32 r[4], top;
+
+	cpuid(0, 0, r);
+	top = r[0];
+	if (!top)
+		fail("leaf 0 offers no leaf 1");
+	for (int i = 1; i < 4; i++)
+		for (int j = 0; j < 4; j++)
+			if ((r[i] >> j * 8 & 0xff) < 0x20 || (r[i] >> j * 8 & 0xff) > 0x7e)
+				fail("vendor register %d is %x", i, r[i]);
+	cpuid(1, 0, r);
+	EQ(r[3] & 0x111, 0x111, "FPU, TSC, CX8");
+	EQ(r[3] >> 15 & 1, 1, "CMOV");
+}
+
+CODE(cpuid3, "xor %eax, %eax; xor %ecx, %ecx; cpuid");
+
+TEST(cpuid_ring3, "devices.CPUID is the same in ring 3")
+{
+	struct state s = go(cpuid3, 3);
+	u32 r[4];
+
+	cpuid(0, 0, r);
+	if (!ended(&s, "cpuid"))
+		return;
+	EQ(s.eax, r[0], "eax");
+	EQ(s.ebx, r[1], "ebx");
+	EQ(s.ecx, r[2], "ecx");
+	EQ(s.edx, r[3], "edx");
+}
+
+TEST(tsc, "devices.TSC goes forward")
+{
+	u64 a = rdtsc(), b;
+
+	for (int i = 0; i < 10000; i++) {
+		b = rdtsc();
+		if (b < a) {
+			fail("the TSC went back");
+			return;
+		}
+		a = b;
+	}
+}
+
+TEST(tsc_msr, "devices.MSR 10 is the TSC")
+{
+	if (qemu_skips("MSR 10 reads as zero"))
+		return;
+	EQ(rdmsr(0x10) - rdtsc() + 1000000000 < 2000000000, 1, "MSR 10 is near the TSC");
+}
+
+TEST(efer, "devices.EFER.NXE sticks where CPUID offers NX")
+{
+	u32 r[4];
+
+	cpuid(0x80000000, 0, r);
+	if (r[0] < 0x80000001) {
+		skip("no extended leaves");
+		return;
+	}
+	cpuid(0x80000001, 0, r);
+	if (!(r[3] >> 20 & 1)) {
+		skip("no NX");
+		return;
+	}
+	wrmsr(0xc0000080, rdmsr(0xc0000080) | 0x800);
+	EQ(rdmsr(0xc0000080) & 0x800, 0x800, "NXE");
+	wrmsr(0xc0000080, rdmsr(0xc0000080) & ~0x800ull);
+	EQ(rdmsr(0xc0000080) & 0x800, 0, "NXE");
+}
