@@ -5,6 +5,7 @@
 #include "monitor/log.h"
 #include "monitor/vm.h"
 #include "shadowpt/softmmu.h"
+#include "shadowpt/window.h"
 
 struct page_desc *smc_page(struct vcpu *v, u32 page)
 {
@@ -57,8 +58,7 @@ void smc_add(struct vcpu *v, struct tu *tu)
 		add_page(v, tu, tu->pa2, tu->guest_len - first, 1);
 }
 
-/* One page's share of a write. */
-static void write_page(struct vcpu *v, u64 pa, u32 n)
+void smc_code_write(struct vcpu *v, u64 pa, u32 n)
 {
 	u8 *host = ram_ptr(&v->vm->mem, pa);
 	if (!host)
@@ -103,7 +103,8 @@ void smc_phys_write(struct vm *vm, u64 pa, size_t n)
 		return;
 	while (n) {
 		u32 here = (u32)MIN(n, PAGE_SIZE - (pa & PAGE_MASK));
-		write_page(v, pa, here);
+		smc_code_write(v, pa, here);
+		window_table_write(v, pa, here);
 		pa += here;
 		n -= here;
 	}

@@ -1,7 +1,8 @@
 /*
  * Code in guest memory that changes: which RAM pages hold translated code, in 64-byte granules, and what happens on writes to them.
  *
- * Invariant: a page with a non-empty granule map is writable through no softmmu table, so that every write reaches smc_phys_write.
+ * Invariant: a page with a non-empty granule map, or with traces (it is a page table that a window depends on), is writable through no softmmu table and
+ * no window, so that every write reaches smc_phys_write.
  */
 #ifndef RINGER_SMC_H
 #define RINGER_SMC_H
@@ -16,10 +17,15 @@ struct page_desc {
 	u32 tus;          /* index + 1 of the first TU that has bytes on this page; chained by tu->page_next */
 	u32 writer[2];    /* linear page << 1 | table of write entries made for this page; stale ones are harmless */
 	u8 writers;       /* how many of them are in use; 3: too many to remember */
+	u8 window_writers; /* the same for windows */
+	u32 window_writer[2]; /* window number << 20 | linear page */
+	u32 traces;       /* shadowpt/window.c: index of the first use as a page table; 0 none */
 };
 
 /* The bytes [pa, pa + n) of guest-physical memory have been written: drops the TUs that were made from them. vCPU thread, or before it runs. */
 void smc_phys_write(struct vm *vm, u64 pa, size_t n);
+/* The part of it that concerns translated code. */
+void smc_code_write(struct vcpu *v, u64 pa, u32 n);
 /* True if a TU (made from any of its bytes) overlaps [pa, pa + n). */
 bool smc_overlaps(const struct tu *tu, u64 pa, size_t n);
 /* Whether a RAM page (ram_page index) holds translated code. */

@@ -9,7 +9,6 @@
 
 #include "cache/jc.h"
 #include "cache/smc.h"
-#include "monitor/fpu.h"
 #include "monitor/vm.h"
 
 /* Where the executable view goes: above a non-PIE program's text and heap start, below 2 GiB less the largest cache. */
@@ -100,10 +99,8 @@ void tc_free(struct vcpu *v)
 void tc_flush(struct vcpu *v)
 {
 	struct tc *tc = v->tc;
-	/* The host's FIP means nothing without the TUs: take it down, and leave 0 for it. */
+	/* The host's FIP means nothing without the TUs. */
 	fpu_save(v);
-	fpu_track_live(v);
-	memset(v->fx + 8, 0, 8);
 	/* Pages that held code are those of the TUs; the rest of the array stays untouched, and unpopulated. */
 	for (u32 i = 0; i < tc->tu_count; i++) {
 		struct tu *tu = &tc->tus[i];

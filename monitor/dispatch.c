@@ -21,6 +21,7 @@
 #include "shadowpt/access.h"
 #include "shadowpt/softmmu.h"
 #include "shadowpt/walk.h"
+#include "shadowpt/window.h"
 #include "translator/mode.h"
 #include "translator/translate.h"
 
@@ -174,6 +175,7 @@ static void deliver_interrupt(struct vcpu *v, u32 events)
 	}
 	v->halted = v->missed = false;
 	v->stats.interrupts++;
+	window_tick(v);
 	log_to(LOG_INT, "interrupt %02x at %04x:%08x\n", vector, v->seg[SEG_CS].sel, v->eip);
 	/* Faults in the delivery of an interrupt are not nested in an exception: benign (SDM Vol. 3A table 6-4). */
 	interrupt_deliver(v, vector, INTR_EXTERNAL, v->eip, false, 0);
@@ -411,6 +413,17 @@ static void run(struct vcpu *v, bool missed)
 		tu_chain(v, x, to);
 }
 
+/* User code of an address space that has a window runs direct, unless every access must be looked at. */
+static void choose_flavour(struct vcpu *v)
+{
+	if (v->vm->opt.flavour == FLAVOUR_DIRECT && !v->window)
+		window_tick(v);
+	if (!v->window || v->table == v->mmu->table[MMU_EMPTY])
+		return;
+	v->mode |= MODE_DIRECT;
+	window_enter(v);
+}
+
 void vcpu_run(struct vcpu *v)
 {
 	signal_init(v);
@@ -443,6 +456,8 @@ void vcpu_run(struct vcpu *v)
 		}
 		v->mode = mode_compute(v);
 		v->table = softmmu_table(v);
+		if (v->cpl == 3)
+			choose_flavour(v);
 		/* What the vCPU could act upon now; the rest waits for IF. */
 		v->event_mask = EV_STOP | EV_RESET | EV_STATS | (v->nmi_blocked ? 0 : EV_NMI) | (v->sysflags & EFLAGS_IF ? EV_INTR : 0);
 		if (needs_single(v))

@@ -1,25 +1,9 @@
-/* The guest's FPU state moves between the host's registers and v->fx. */
+/* The guest's FPU state moves between the host's registers and v->fx. Invariant: the FIP and FDP in v->fx are 0; v->fpu_ip and v->fpu_dp hold the guest's. */
 #include "monitor/fpu.h"
 
 #include "cache/tc.h"
 #include "monitor/vm.h"
-
-void fpu_save(struct vcpu *v)
-{
-	static const u32 host_mxcsr = 0x1f80;
-	if (!v->fpu_loaded)
-		return;
-	__asm__ volatile("fxsave64 %0" : "=m"(v->fx));
-	/* The monitor's own code expects the ABI's control words and an empty x87 stack. */
-	__asm__ volatile("fninit\n\tldmxcsr %0" : : "m"(host_mxcsr));
-	v->fpu_loaded = false;
-}
-
-void fpu_restore(struct vcpu *v)
-{
-	__asm__ volatile("fxrstor64 %0" : : "m"(v->fx));
-	v->fpu_loaded = true;
-}
+#include "shadowpt/window.h"
 
 /* FOP of the guest's instruction at guest-physical pa: the low three bits of its first byte, and its ModRM byte. */
 static u16 opcode_at(struct vcpu *v, u64 pa)
@@ -32,7 +16,7 @@ static u16 opcode_at(struct vcpu *v, u64 pa)
 	return 0;
 }
 
-void fpu_track(struct vcpu *v, u32 host_fip)
+static void fpu_track(struct vcpu *v, u32 host_fip)
 {
 	struct tu *tu = tu_by_host(v->tc, host_fip);
 	if (!tu)
@@ -43,15 +27,35 @@ void fpu_track(struct vcpu *v, u32 host_fip)
 	v->fpu_cs = v->fpu_ds = 0;
 }
 
+void fpu_save(struct vcpu *v)
+{
+	static const u32 host_mxcsr = 0x1f80;
+	if (!v->fpu_loaded)
+		return;
+	u32 env[7];
+	__asm__ volatile("fxsave64 %0" : "=m"(v->fx));
+	/* FXSAVE may leave FIP out (AMD, no exception pending); FNSTENV has it. */
+	__asm__ volatile("fnstenv %0" : "=m"(env));
+	/* The monitor's own code expects the ABI's control words and an empty x87 stack. */
+	__asm__ volatile("fninit\n\tldmxcsr %0" : : "m"(host_mxcsr));
+	v->fpu_loaded = false;
+	fpu_track(v, env[3]);
+	((u64 *)v->fx)[1] = 0;
+	((u64 *)v->fx)[2] = 0;
+}
+
+void fpu_restore(struct vcpu *v)
+{
+	__asm__ volatile("fxrstor64 %0" : : "m"(v->fx));
+	v->fpu_loaded = true;
+}
+
 void fpu_track_live(struct vcpu *v)
 {
-	u32 fx[128] __attribute__((aligned(64)));
-	if (v->fpu_loaded) {
-		__asm__ volatile("fxsave %0" : "=m"(fx));
-		fpu_track(v, fx[2]);
-	} else {
-		fpu_track(v, ((u32 *)v->fx)[2]);
-	}
+	bool was_loaded = v->fpu_loaded;
+	fpu_save(v);
+	if (was_loaded)
+		fpu_restore(v);
 }
 
 void fpu_reset(struct vcpu *v)

@@ -9,12 +9,11 @@ void fpu_reset(struct vcpu *v);
 /* Out of line part of fpu_load. */
 void fpu_restore(struct vcpu *v);
 /*
- * The guest's FIP and FOP (SDM Vol. 1 8.1.8). The host records the host address of the last x87 instruction; as long as that lies in the TC it gives the
- * guest's EIP. State that is loaded from a guest's image goes in with FIP 0: then v->fpu_ip and the rest hold what the image said. FDP is
- * kept by translated code. FCS and FDS read as 0 after an instruction, as CPUID.7.EBX[13] announces.
- * fpu_track: host_fip out of an image just made. fpu_track_live: from the registers.
+ * The guest's FIP and FOP (SDM Vol. 1 8.1.8). The host records the host address of the last x87 instruction; it lies in the TC and gives the guest's EIP.
+ * fpu_save takes it down in v->fpu_ip and v->fpu_op; what goes back to the host has FIP 0, which stands for "as in v->fpu_ip". FDP (v->fpu_dp) is kept by translated
+ * code. FCS and FDS read as 0 after an instruction, as CPUID.7.EBX[13] announces.
  */
-void fpu_track(struct vcpu *v, u32 host_fip);
+/* Brings v->fpu_ip and v->fpu_op up to date; the FPU stays where it is. */
 void fpu_track_live(struct vcpu *v);
 /* Before translated code runs. */
 static inline void fpu_load(struct vcpu *v)

@@ -69,8 +69,8 @@ int emu_fxsave(struct vcpu *v, const struct emu_insn *i)
 	struct fxsave fx;
 
 	fpu_load(v);
+	fpu_track_live(v);
 	asm volatile("fxsave %0" : "=m"(fx));
-	fpu_track(v, fx.fip);
 	fx.fop = v->fpu_op;
 	fx.fip = v->fpu_ip;
 	fx.fcs = v->fpu_cs;
@@ -101,8 +101,8 @@ int emu_fxrstor(struct vcpu *v, const struct emu_insn *i)
 	v->fpu_dp = fx.fdp;
 	v->fpu_ds = fx.fds;
 	fx.fip = 0;
-	/* Replaces all of the state, so what was saved meanwhile is of no interest. */
-	asm volatile("fxrstor %0" : : "m"(fx));
+	/* Replaces all of the state, so what was saved meanwhile is of no interest; but FXRSTOR may leave FIP as it is, where it must become 0. */
+	asm volatile("fninit\n\tfxrstor %0" : : "m"(fx));
 	v->fpu_loaded = true;
 	return EMU_NEXT;
 }
@@ -142,14 +142,9 @@ static unsigned image_size(const struct emu_insn *i)
 	return environment_size(i) + 80;
 }
 
-/* The guest's idea of the last x87 instruction, into or out of an image. What goes to the host has FIP 0: see fpu_track. */
-static void pointers_to_image(struct vcpu *v, const struct emu_insn *i, union x87_image *x)
+/* The guest's idea of the last x87 instruction, into or out of an image. What goes to the host has FIP 0: see fpu_track_live. */
+static void pointers_to_image(const struct vcpu *v, const struct emu_insn *i, union x87_image *x)
 {
-	/* The host's 16-bit image holds the low half of FIP only. */
-	if (i->opsize == 2)
-		fpu_track_live(v);
-	else
-		fpu_track(v, x->wide.fip);
 	if (i->opsize == 2) {
 		x->narrow.fip = (u16)v->fpu_ip;
 		x->narrow.fcs = v->fpu_cs;
@@ -201,6 +196,7 @@ int emu_fnsave(struct vcpu *v, const struct emu_insn *i)
 	u32 linear = store_operand(v, i, image_size(i));
 	union x87_image x;
 
+	fpu_track_live(v);
 	if (i->opsize == 2)
 		asm volatile(".byte 0x66\n\tfnsave %0" : "=m"(x));
 	else
@@ -218,6 +214,7 @@ int emu_fnstenv(struct vcpu *v, const struct emu_insn *i)
 	u32 linear = store_operand(v, i, environment_size(i));
 	union x87_image x;
 
+	fpu_track_live(v);
 	if (i->opsize == 2)
 		asm volatile(".byte 0x66\n\tfnstenv %0" : "=m"(x));
 	else

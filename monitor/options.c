@@ -33,7 +33,7 @@
 	X("smp", opt_smp, "N", "number of CPUs: 1")                                                                                        \
 	X("M", opt_machine, "pc", "machine type")                                                                                          \
 	X("machine", opt_machine, "pc", "the same")                                                                                        \
-	X("accel", opt_accel, "bt[,PROP=V]", "binary translation; flavour=checked, tb-size=MiB of translated code")                        \
+	X("accel", opt_accel, "bt[,PROP=V]", "binary translation; flavour=auto|direct|checked, tb-size=MiB of translated code")                        \
 	X("nographic", opt_nographic, NULL, "serial port 0 on this terminal; Ctrl-A h for help, Ctrl-A x to quit")                         \
 	X("display", opt_none, "none", "there is none")                                                                                    \
 	X("vga", opt_none, "none", "there is none")                                                                                        \
@@ -218,7 +218,7 @@ static void opt_accel(struct options *o, const char *name, const char *arg)
 	bool first = true;
 
 	if (strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0) {
-		printf("Accelerators:\n  bt    binary translation: flavour=checked, tb-size=MiB (%d to %d)\n", TC_MIN_MIB, TC_MAX_MIB);
+		printf("Accelerators:\n  bt    binary translation: flavour=auto|direct|checked, tb-size=MiB (%d to %d)\n", TC_MIN_MIB, TC_MAX_MIB);
 		exit(0);
 	}
 	while (next_item(name, &arg, &it)) {
@@ -229,9 +229,14 @@ static void opt_accel(struct options *o, const char *name, const char *arg)
 				fatal("-%s: '%s' is not supported: only 'bt', binary translation, is there", name, type);
 			first = false;
 		} else if (strcmp(it.key, "flavour") == 0 && it.has_value) {
-			if (strcmp(it.value, "checked") != 0)
-				fatal("-%s: unsupported flavour '%s': only 'checked' is there", name, it.value);
-			o->flavour = FLAVOUR_CHECKED;
+			if (strcmp(it.value, "checked") == 0)
+				o->flavour = FLAVOUR_CHECKED;
+			else if (strcmp(it.value, "direct") == 0)
+				o->flavour = FLAVOUR_DIRECT;
+			else if (strcmp(it.value, "auto") == 0)
+				o->flavour = FLAVOUR_AUTO;
+			else
+				fatal("-%s: invalid flavour '%s': 'auto', 'direct' and 'checked' are there", name, it.value);
 		} else if (strcmp(it.key, "tb-size") == 0 && it.has_value) {
 			o->tc_size = number_between(name, "tb-size", it.value, TC_MIN_MIB, TC_MAX_MIB) * MIB;
 		} else {

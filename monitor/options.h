@@ -8,7 +8,8 @@
 
 #define MAX_SERIALS 4
 
-enum flavour { FLAVOUR_CHECKED }; /* direct and auto join with the windows */
+/* How memory operands of guest user code are translated: always checked, always direct, or direct where an address space is hot. */
+enum flavour { FLAVOUR_CHECKED, FLAVOUR_DIRECT, FLAVOUR_AUTO };
 
 struct options {
 	const char *kernel, *initrd, *append; /* initrd: a file, or for Multiboot a comma-separated list "file args,file args" */

@@ -1,5 +1,5 @@
 /*
- * Host signals in translated code: SIGFPE (divide errors, unmasked x87 and SSE exceptions), SIGSEGV (the poll page; misaligned SSE operands, #GP).
+ * Host signals in translated code: SIGFPE (divide errors, unmasked x87 and SSE exceptions), SIGSEGV (windows, the poll page; misaligned SSE operands, #GP).
  *
  * Invariant: a signal is the guest's only if the interrupted RIP is in the TC; the host PC then gives TU and guest EIP, the interrupted registers are
  * the guest's. Any other SIGSEGV is a bug of the monitor: the terminal is restored and the process dies of it.
@@ -15,6 +15,7 @@
 #include "monitor/chardev.h"
 #include "monitor/exception.h"
 #include "monitor/vm.h"
+#include "shadowpt/window.h"
 
 static __thread struct vcpu *current;
 
@@ -38,18 +39,50 @@ static _Noreturn void deliver(struct vcpu *v)
 	tc_unwind(v);
 }
 
-static void fault(struct vcpu *v, greg_t *g, struct tu *tu, int vector, bool has_error)
+/* Abandons the guest's instruction: the dispatcher goes on at its start, after it has delivered v->pending if there is one. */
+static void abandon(struct vcpu *v, greg_t *g, const struct tu_insn *in, struct tu *tu)
 {
 	take_registers(v, g);
-	v->eip = tu->eip + tu_insn(v->tc, tu, tu_insn_by_host(v->tc, tu, (u64)g[REG_RIP]))->guest_off;
-	v->pending.vector = vector;
-	v->pending.has_error = has_error;
-	v->pending.error_code = 0;
-	v->stats.signals++;
+	v->eip = tu->eip + in->guest_off;
 	g[REG_RIP] = (greg_t)deliver;
 	g[REG_RDI] = (greg_t)v;
 	g[REG_RSP] = (greg_t)(v->host_rsp - 8);
 	g[REG_EFL] &= ~(greg_t)EFLAGS_DF;
+}
+
+static void fault(struct vcpu *v, greg_t *g, struct tu *tu, int vector, bool has_error, u32 error)
+{
+	const struct tu_insn *in = tu_insn(v->tc, tu, tu_insn_by_host(v->tc, tu, (u64)g[REG_RIP]));
+	v->pending.vector = vector;
+	v->pending.has_error = has_error;
+	v->pending.error_code = error;
+	abandon(v, g, in, tu);
+}
+
+/* A fault in the window: hidden (filled; the instruction is tried again), true (the guest's #PF), or a reason to translate the instruction checked. */
+static void window_hit(struct vcpu *v, greg_t *g, struct tu *tu, u64 offset)
+{
+	struct tu_insn *in = tu_insn(v->tc, tu, tu_insn_by_host(v->tc, tu, (u64)g[REG_RIP]));
+	bool write = g[REG_ERR] & PFERR_W;
+	u32 error;
+	/* The read of a read-modify-write counts as a write. */
+	for (int i = 0; i < 2; i++)
+		if ((in->access[i] & ACCESS_READ) && (in->access[i] & ACCESS_WRITE))
+			write = true;
+	switch (window_fault(v, offset, write, &error)) {
+	case WINDOW_FILLED:
+		return;
+	case WINDOW_TRUE_FAULT:
+		v->cr2 = (u32)offset;
+		v->stats.true_faults++;
+		fault(v, g, tu, EXC_PF, true, error);
+		return;
+	case WINDOW_GUILTY:
+		window_convict(v, tu->pa + in->guest_off);
+		abandon(v, g, in, tu);
+		tu_drop(v, tu);
+		return;
+	}
 }
 
 /* A load from the armed poll page: go on at the branch's target through the dispatcher. */
@@ -60,7 +93,6 @@ static bool poll_hit(struct vcpu *v, greg_t *g, struct tu *tu)
 		if (x->poll && x->poll == (u64)g[REG_RIP]) {
 			g[REG_R8] = x->target_eip;
 			g[REG_RIP] = (greg_t)thunk_exit_jc;
-			v->stats.signals++;
 			return true;
 		}
 	}
@@ -94,18 +126,23 @@ static void handler(int sig, siginfo_t *info, void *context)
 	struct tu *tu = v ? tu_by_host(v->tc, (u64)g[REG_RIP]) : NULL;
 	if (!tu)
 		die(sig);
+	v->stats.signals++;
 	switch (sig) {
 	case SIGSEGV:
+		if (info->si_code != SI_KERNEL && window_contains(v, (u64)info->si_addr)) {
+			window_hit(v, g, tu, window_offset(v, (u64)info->si_addr));
+			return;
+		}
 		if ((u64)info->si_addr - (u64)v->poll_page < PAGE_SIZE && poll_hit(v, g, tu))
 			return;
 		/* The only other cause: a 16-byte operand that is not aligned (a general-protection exception has no address). */
 		if (info->si_code == SI_KERNEL) {
-			fault(v, g, tu, EXC_GP, true);
+			fault(v, g, tu, EXC_GP, true, 0);
 			return;
 		}
 		break;
 	case SIGFPE:
-		fault(v, g, tu, g[REG_TRAPNO] == EXC_DE ? EXC_DE : fpu_vector(v, g), false);
+		fault(v, g, tu, g[REG_TRAPNO] == EXC_DE ? EXC_DE : fpu_vector(v, g), false, 0);
 		return;
 	}
 	die(sig);

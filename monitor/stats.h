@@ -26,6 +26,15 @@
 	X(tlb_invlpg, "single-page invalidations")                        \
 	X(slow_reads, "memory reads by bounce buffer")                    \
 	X(slow_writes, "memory writes by bounce buffer")                  \
+	X(windows_made, "windows created")                                \
+	X(windows_evicted, "windows dropped to make room")                \
+	X(window_fills, "hidden faults that filled a window")             \
+	X(window_pages, "pages mapped by them")                           \
+	X(window_mappings, "host mappings made by them")                  \
+	X(window_zaps, "ranges unmapped from windows")                    \
+	X(window_resets, "windows emptied as a whole")                    \
+	X(table_writes, "writes to page tables that windows depend on")   \
+	X(guilty, "instructions found guilty")                            \
 	X(true_faults, "guest page faults")                               \
 	X(smc_writes, "writes to pages that hold translated code")        \
 	X(smc_drops, "code writes that dropped a TU")                     \

@@ -16,6 +16,7 @@
 #include "monitor/state.h"
 #include "monitor/vm.h"
 #include "shadowpt/softmmu.h"
+#include "shadowpt/window.h"
 #include "translator/translate.h"
 
 struct vcpu *vcpu_create(struct vm *vm)
@@ -42,6 +43,8 @@ struct vcpu *vcpu_create(struct vm *vm)
 	if (!err)
 		err = softmmu_init(v);
 	if (!err)
+		err = windows_init(v);
+	if (!err)
 		err = translator_init(v);
 	if (err)
 		fatal("cannot set up the translation cache (%llu MiB): %s", (unsigned long long)vm->opt.tc_size >> 20, strerror(-err));
@@ -55,6 +58,7 @@ void vcpu_free(struct vcpu *v)
 	if (!v)
 		return;
 	translator_free(v);
+	windows_free(v);
 	softmmu_free(v);
 	tc_free(v);
 	pthread_cond_destroy(&v->halt_cond);
@@ -142,7 +146,6 @@ static void load_segment(struct vcpu *v, struct state *s, int n)
 void vcpu_save(struct vcpu *v, struct state *s)
 {
 	fpu_save(v);
-	fpu_track_live(v);
 	state_put_section(s, "vcpu", 1);
 	for (int i = 0; i < 8; i++)
 		state_put_u32(s, v->regs[i]);

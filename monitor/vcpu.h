@@ -21,6 +21,8 @@ struct vm;
 struct tc;
 struct softmmu;
 struct xlate;
+struct window;
+struct windows;
 struct state;
 
 
@@ -100,6 +102,8 @@ struct vcpu {
 	struct vm *vm;
 	struct softmmu *mmu;
 	struct xlate *xlate;
+	struct windows *windows;
+	struct window *window; /* of the current address space, or NULL: run its user code checked */
 	struct tc *tc;
 	const struct cpu_model *model;
 	u64 features; /* of the model, after +f,-f: CPUF_* of cpuid.h */

@@ -16,6 +16,7 @@
 #include "monitor/vm.h"
 #include "shadowpt/access.h"
 #include "shadowpt/walk.h"
+#include "shadowpt/window.h"
 
 int softmmu_init(struct vcpu *v)
 {
@@ -131,7 +132,7 @@ static u64 fill(struct vcpu *v, u32 linear, int acc, const struct walk *w)
 	if (w->large)
 		m->large[linear >> 22] = 1;
 	t[0] = delta;
-	if (w->writable && !d->granules) {
+	if (w->writable && !d->granules && !d->traces) {
 		remember_writer(d, which);
 		t[MMU_HALF_ENTRIES] = delta;
 	} else if (acc & ACC_WRITE) {
@@ -150,6 +151,7 @@ void softmmu_protect_page(struct vcpu *v, u32 page)
 	for (unsigned i = 0; i < d->writers && i < 2; i++)
 		(m->table[d->writer[i] & 1] + 2 * (u64)(d->writer[i] >> 1))[MMU_HALF_ENTRIES] = 0;
 	d->writers = 0;
+	window_protect_page(v, d);
 }
 
 u8 *softmmu_span(struct vcpu *v, u32 linear, int acc, u32 *bytes)
@@ -249,6 +251,7 @@ void mmu_flush_all(struct vcpu *v)
 	v->stats.tlb_flush_all++;
 	drop_all(v->mmu);
 	jc_flush_all(v);
+	windows_drop(v);
 }
 
 void mmu_flush_nonglobal(struct vcpu *v)
@@ -256,6 +259,7 @@ void mmu_flush_nonglobal(struct vcpu *v)
 	v->stats.tlb_flush_nonglobal++;
 	drop_log(v->mmu, 0);
 	jc_flush_nonglobal(v);
+	window_switch(v);
 }
 
 void mmu_invlpg(struct vcpu *v, u32 linear)

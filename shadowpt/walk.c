@@ -54,7 +54,8 @@ static bool set_bits(struct vcpu *v, struct level *l, u32 bits)
 	u32 old = (u32)l->value;
 	if (!__atomic_compare_exchange_n((u32 *)l->host, &old, old | bits, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 		return false;
-	smc_phys_write(v->vm, l->pa, 1);
+	/* Windows need not know of A and D bits that the CPU itself sets. */
+	smc_code_write(v, l->pa, 1);
 	return true;
 }
 
@@ -103,6 +104,8 @@ again:
 	w->writable = may_write && (write || (leaf->value & PTE_D));
 	w->global = (leaf->value & PTE_G) && (v->cr4 & CR4_PGE);
 	w->large = large;
+	w->pde_pa = pde.pa;
+	w->table_pa = large ? 0 : pte.pa & ~(u64)PAGE_MASK;
 	return -1;
 }
 
@@ -147,6 +150,8 @@ again:
 	w->writable = may_write && (write || (leaf->value & PTE_D));
 	w->global = (leaf->value & PTE_G) && (v->cr4 & CR4_PGE);
 	w->large = large;
+	w->pde_pa = pde.pa;
+	w->table_pa = large ? 0 : pte.pa & ~(u64)PAGE_MASK;
 	return -1;
 }
 

@@ -9,6 +9,8 @@ struct walk {
 	bool writable; /* a write at this privilege is allowed and D is set already: the page may be entered as writable */
 	bool global;   /* survives MOV CR3 */
 	bool large;    /* mapped by a 4 MB or 2 MB page */
+	u64 pde_pa;    /* guest-physical address of the page-directory entry used */
+	u64 table_pa;  /* of the page table; 0 if large */
 };
 
 /*

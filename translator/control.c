@@ -181,29 +181,15 @@ void emit_add_esp(struct xlate *x, s32 n)
 	}
 }
 
-/* r8d = linear address of SS:(ESP + n) for an access. */
-static void emit_stack_linear(struct xlate *x, s32 n, unsigned slot, u32 size, u32 dir)
-{
-	emit_lea32(x, R8, R15, NO_REG, 1, n);
-	if (!(x->mode & MODE_SS32))
-		emit_movzx16(x, R8, R8);
-	emit_segment(x, SEG_SS, slot, size, dir);
-}
-
 void emit_push(struct xlate *x, unsigned src, u32 imm, unsigned size)
 {
 	/* Slot 1: an instruction's own memory operand has slot 0. */
-	emit_stack_linear(x, -(s32)size, 1, size, ACCESS_WRITE);
+	emit_stack_linear(x, R15, -(s32)size, 1, size, ACCESS_WRITE);
 	struct cold *c = begin_access(x, 1);
-	if (size == 2)
-		e1(x, 0x66);
 	if (src != NO_REG) {
-		e1(x, 0x43 | (src >= 8 ? 4 : 0));
-		e1(x, 0x89);
-		e1(x, (src & 7) << 3 | 4);
-		e1(x, 0x01);
+		emit_op_ref(x, size == 2, 0, 0x89, src);
 	} else {
-		EB(x, 0x43, 0xc7, 0x04, 0x01); /* mov [r9 + r8], imm */
+		emit_op_ref(x, size == 2, 0, 0xc7, 0);
 		e1(x, imm);
 		e1(x, imm >> 8);
 		if (size == 4) {
@@ -217,12 +203,9 @@ void emit_push(struct xlate *x, unsigned src, u32 imm, unsigned size)
 
 void emit_pop(struct xlate *x, unsigned size)
 {
-	emit_stack_linear(x, 0, 1, size, ACCESS_READ);
+	emit_stack_linear(x, R15, 0, 1, size, ACCESS_READ);
 	struct cold *c = begin_access(x, 1);
-	if (size == 2)
-		EB(x, 0x47, 0x0f, 0xb7, 0x1c, 0x01); /* movzx r11d, word [r9 + r8] */
-	else
-		EB(x, 0x47, 0x8b, 0x1c, 0x01); /* mov r11d, [r9 + r8] */
+	emit_load_r11(x, size);
 	end_access(x, c);
 }
 

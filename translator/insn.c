@@ -28,10 +28,7 @@ static void load_operand(struct xlate *x, const ZydisDecodedOperand *mem, unsign
 {
 	emit_linear(x, mem, 0, size, ACCESS_READ);
 	struct cold *c = begin_access(x, 0);
-	if (size == 2)
-		EB(x, 0x47, 0x0f, 0xb7, 0x1c, 0x01); /* movzx r11d, word [r9 + r8] */
-	else
-		EB(x, 0x47, 0x8b, 0x1c, 0x01); /* mov r11d, [r9 + r8] */
+	emit_load_r11(x, size);
 	end_access(x, c);
 }
 
@@ -92,9 +89,7 @@ static void lower_pop(struct xlate *x)
 	}
 	emit_linear(x, &mem, 0, size, ACCESS_WRITE);
 	struct cold *c = begin_access(x, 0);
-	if (size == 2)
-		e1(x, 0x66);
-	EB(x, 0x47, 0x89, 0x1c, 0x01); /* mov [r9 + r8], r11 */
+	emit_op_ref(x, size == 2, 0, 0x89, R11);
 	end_access(x, c);
 	emit_add_esp(x, (s32)size);
 }
@@ -103,15 +98,9 @@ static void lower_pop(struct xlate *x)
 static void lower_leave(struct xlate *x)
 {
 	unsigned size = opsize(x);
-	emit_mov(x, false, R8, REG_EBP);
-	if (!(x->mode & MODE_SS32))
-		emit_movzx16(x, R8, R8);
-	emit_segment(x, SEG_SS, 1, size, ACCESS_READ);
+	emit_stack_linear(x, REG_EBP, 0, 1, size, ACCESS_READ);
 	struct cold *c = begin_access(x, 1);
-	if (size == 2)
-		EB(x, 0x47, 0x0f, 0xb7, 0x1c, 0x01);
-	else
-		EB(x, 0x47, 0x8b, 0x1c, 0x01);
+	emit_load_r11(x, size);
 	end_access(x, c);
 	if (x->mode & MODE_SS32)
 		emit_mov(x, false, R15, REG_EBP);
@@ -401,11 +390,7 @@ static void lower_mov(struct xlate *x)
 		const ZydisDecodedOperand *mem = explicit_mem(x);
 		emit_linear(x, mem, 0, mem->size / 8, x->in.opcode & 2 ? ACCESS_WRITE : ACCESS_READ);
 		struct cold *c = begin_access(x, 0);
-		if (mem->size == 16)
-			e1(x, 0x66);
-		e1(x, 0x43);
-		e1(x, modrm_form[x->in.opcode & 3]);
-		EB(x, 0x04, 0x01);
+		emit_op_ref(x, mem->size == 16, 0, modrm_form[x->in.opcode & 3], REG_EAX);
 		end_access(x, c);
 		return;
 	}
@@ -445,7 +430,7 @@ static void lower_xlat(struct xlate *x)
 		emit_movzx16(x, R8, R8);
 	emit_segment(x, seg, 0, 1, ACCESS_READ);
 	struct cold *c = begin_access(x, 0);
-	EB(x, 0x43, 0x8a, 0x04, 0x01); /* mov al, [r9 + r8] */
+	emit_op_ref(x, false, 0, 0x8a, REG_EAX);
 	end_access(x, c);
 }
 
@@ -475,7 +460,9 @@ static void lower_nop(struct xlate *x)
 static void lower_clflush(struct xlate *x)
 {
 	emit_linear(x, &x->ops[0], 0, 1, ACCESS_READ);
-	end_access(x, begin_access(x, 0));
+	struct cold *c = begin_access(x, 0);
+	emit_op_ref(x, false, 0x0f, 0xb6, R11); /* movzx r11d, byte */
+	end_access(x, c);
 }
 
 /* ---- the table ---- */

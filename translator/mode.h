@@ -17,6 +17,7 @@
 #define MODE_MP 0x0400u
 #define MODE_OSFXSR 0x0800u
 #define MODE_SINGLE 0x1000u /* one instruction, leaves to the dispatcher */
+#define MODE_DIRECT 0x4000u /* memory operands go through the window in the GS base */
 #define MODE_CS_LIMIT 0x2000u /* CS is not 4 GiB long: the limit is checked at each entry; no chaining, no jump cache */
 
 u32 mode_compute(const struct vcpu *v);

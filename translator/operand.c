@@ -62,10 +62,16 @@ static u32 emit_jrcxz_cold(struct xlate *x)
 	return here(x) - 4;
 }
 
+static bool is_flat(const struct xlate *x, unsigned seg, u32 dir)
+{
+	return seg <= SEG_DS && (x->mode & MODE_FLAT(seg)) && !(seg == SEG_CS && (dir & ACCESS_WRITE));
+}
+
 void emit_segment(struct xlate *x, unsigned seg, unsigned slot, u32 size, u32 dir)
 {
 	cur_insn(x)->access[slot] = (u16)(size | dir | seg << ACCESS_SEG_SHIFT);
-	if (seg <= SEG_DS && (x->mode & MODE_FLAT(seg)) && !(seg == SEG_CS && (dir & ACCESS_WRITE)))
+	x->ref = (struct ref){true, R8, NO_REG, 1, 0};
+	if (is_flat(x, seg, dir))
 		return;
 	size_t s = offsetof(struct vcpu, seg) + seg * sizeof(struct segment);
 	size_t full = s + (dir & ACCESS_WRITE ? offsetof(struct segment, full_write) : offsetof(struct segment, full_read));
@@ -84,22 +90,44 @@ void emit_linear(struct xlate *x, const ZydisDecodedOperand *op, unsigned slot, 
 {
 	unsigned base = op->mem.base != ZYDIS_REGISTER_NONE ? host_reg(gpr_number(op->mem.base)) : NO_REG;
 	unsigned index = op->mem.index != ZYDIS_REGISTER_NONE ? host_reg(gpr_number(op->mem.index)) : NO_REG;
+	unsigned scale = op->mem.scale ? op->mem.scale : 1, seg = seg_number(op->mem.segment);
 	s32 disp = op->mem.disp.has_displacement ? (s32)op->mem.disp.value : 0;
 	bool wide = x->in.address_width == 32;
+	if (x->direct && wide && is_flat(x, seg, dir)) {
+		cur_insn(x)->access[slot] = (u16)(size | dir | seg << ACCESS_SEG_SHIFT);
+		x->ref = (struct ref){true, (u8)base, (u8)index, (u8)scale, disp};
+		return;
+	}
 	if (base == NO_REG && index == NO_REG) {
 		emit_mov_imm(x, R8, wide ? (u32)disp : (u32)disp & 0xffff);
 	} else {
-		emit_lea32(x, R8, base, index, op->mem.scale ? op->mem.scale : 1, disp);
+		emit_lea32(x, R8, base, index, scale, disp);
 		if (!wide)
 			emit_movzx16(x, R8, R8);
 	}
-	emit_segment(x, seg_number(op->mem.segment), slot, size, dir);
+	emit_segment(x, seg, slot, size, dir);
+}
+
+void emit_stack_linear(struct xlate *x, unsigned reg, s32 n, unsigned slot, u32 size, u32 dir)
+{
+	if (x->direct && (x->mode & MODE_SS32) && is_flat(x, SEG_SS, dir)) {
+		cur_insn(x)->access[slot] = (u16)(size | dir | SEG_SS << ACCESS_SEG_SHIFT);
+		x->ref = (struct ref){true, (u8)reg, NO_REG, 1, n};
+		return;
+	}
+	emit_lea32(x, R8, reg, NO_REG, 1, n);
+	if (!(x->mode & MODE_SS32))
+		emit_movzx16(x, R8, R8);
+	emit_segment(x, SEG_SS, slot, size, dir);
 }
 
 struct cold *begin_access(struct xlate *x, unsigned slot)
 {
 	u32 info = cur_insn(x)->access[slot], n = ACCESS_SIZE(info);
 	bool write = info & ACCESS_WRITE;
+	if (x->direct)
+		return NULL;
+	x->ref = (struct ref){false, R9, R8, 1, 0};
 	if (n == 1) {
 		EB(x, 0xc4, 0x42, 0x1b, 0xf7, 0xc8); /* shrx r9d, r8d, r12d */
 		EB(x, 0x47, 0x8d, 0x0c, 0x09);       /* lea r9d, [r9 + r9] */
@@ -127,7 +155,46 @@ struct cold *begin_access(struct xlate *x, unsigned slot)
 
 void end_access(struct xlate *x, struct cold *c)
 {
-	c->op_end = here(x);
+	if (c)
+		c->op_end = here(x);
+}
+
+static void emit_window_prefix(struct xlate *x)
+{
+	if (x->ref.window)
+		EB(x, 0x65, 0x67);
+}
+
+static unsigned ref_rex(const struct xlate *x, unsigned reg)
+{
+	return rex_bits(reg, x->ref.base, x->ref.index);
+}
+
+static void emit_ref(struct xlate *x, unsigned reg)
+{
+	emit_mem(x, reg, x->ref.base, x->ref.index, x->ref.scale, x->ref.disp);
+}
+
+void emit_op_ref(struct xlate *x, bool p66, u8 map, u8 opcode, unsigned reg)
+{
+	unsigned rex = ref_rex(x, reg);
+	emit_window_prefix(x);
+	if (p66)
+		e1(x, 0x66);
+	if (rex)
+		e1(x, 0x40 | rex);
+	if (map)
+		e1(x, map);
+	e1(x, opcode);
+	emit_ref(x, reg);
+}
+
+void emit_load_r11(struct xlate *x, unsigned size)
+{
+	if (size == 2)
+		emit_op_ref(x, false, 0x0f, 0xb7, R11);
+	else
+		emit_op_ref(x, false, 0, 0x8b, R11);
 }
 
 /* Everything about the guest's encoding that survives into the host's. */
@@ -192,12 +259,14 @@ static void analyse(const struct xlate *x, bool mem, struct encoding *e)
 			e->mandatory = in->raw.prefixes[i].value;
 	}
 	e->osz = mandatory66 || (in->operand_width == 16 && word);
-	if (mem)
-		e->rex |= 0x43;
+	if (mem && ref_rex(x, 0))
+		e->rex |= 0x40 | ref_rex(x, 0);
 }
 
 static void emit_encoding(struct xlate *x, const struct encoding *e, bool mem)
 {
+	if (mem)
+		emit_window_prefix(x);
 	if (e->lock)
 		e1(x, 0xf0);
 	if (e->osz)
@@ -223,13 +292,10 @@ static void emit_encoding(struct xlate *x, const struct encoding *e, bool mem)
 	}
 	e1(x, e->opcode);
 	if (x->in.attributes & ZYDIS_ATTRIB_HAS_MODRM) {
-		if (mem) {
-			/* [r9 + r8]: mod 0, SIB index r8, base r9; REX.XB are set. */
-			e1(x, (e->modrm & 0x38) | 4);
-			e1(x, 0x01);
-		} else {
+		if (mem)
+			emit_ref(x, e->modrm >> 3);
+		else
 			e1(x, e->modrm);
-		}
 	}
 	for (unsigned i = 0; i < 2; i++)
 		for (unsigned k = 0; k < x->in.raw.imm[i].size / 8; k++)
@@ -276,6 +342,12 @@ void emit_ident(struct xlate *x, bool mem)
 		}
 		emit_encoding(x, &e, mem);
 		return;
+	}
+	if (mem && x->ref.window) {
+		/* The exchange must not change the address. */
+		emit_lea32(x, R8, x->ref.base, x->ref.index, x->ref.scale, x->ref.disp);
+		x->ref = (struct ref){true, R8, NO_REG, 1, 0};
+		e.rex = (u8)(0x40 | ref_rex(x, 0));
 	}
 	u32 swap = 0xc0 | e.high << 3 | low; /* xchg low8, high8 */
 	e.modrm = e.high_in_reg ? (u8)((e.modrm & ~0x38) | low << 3) : (u8)((e.modrm & ~7) | low);
@@ -337,11 +409,7 @@ static void lower_bit_string(struct xlate *x, const ZydisDecodedOperand *mem, u3
 	struct cold *c = begin_access(x, 0);
 	if (x->in.attributes & ZYDIS_ATTRIB_HAS_LOCK)
 		e1(x, 0xf0);
-	if (!wide)
-		e1(x, 0x66);
-	EB(x, 0x47, 0x0f); /* REX.RXB */
-	e1(x, x->in.opcode);
-	EB(x, 0x1c, 0x01); /* [r9 + r8], r11 */
+	emit_op_ref(x, !wide, 0x0f, x->in.opcode, R11);
 	end_access(x, c);
 }
 
@@ -378,6 +446,7 @@ void lower_generic(struct xlate *x)
 	struct cold *c = begin_access(x, 0);
 	emit_ident(x, true);
 	end_access(x, c);
-	if (records_data_pointer(x))
+	/* In a window the host's own FDP says it: see fpu_track. */
+	if (c && records_data_pointer(x))
 		emit_store_v(x, R8, offsetof(struct vcpu, fpu_dp));
 }

@@ -21,6 +21,7 @@
 #include "monitor/log.h"
 #include "monitor/vm.h"
 #include "shadowpt/walk.h"
+#include "shadowpt/window.h"
 #include "translator/emit.h"
 
 u32 mode_compute(const struct vcpu *v)
@@ -189,6 +190,7 @@ static void translate_body(struct xlate *x, const u8 *page)
 		x->next_eip = x->eip + x->in.length;
 		if (!(x->mode & MODE_CS32) && x->v->seg[SEG_CS].limit <= 0xffff)
 			x->next_eip &= 0xffff;
+		x->direct = (x->mode & MODE_DIRECT) && !window_is_guilty(v, (tu->pa & ~(u64)PAGE_MASK) + offset);
 		lower_insn(x);
 		x->insn++;
 		tu->guest_len = (u16)(x->next_eip - tu->eip);

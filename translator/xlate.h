@@ -33,6 +33,16 @@ struct cold {
 	u32 index;      /* exit or emu_insn */
 };
 
+/*
+ * How the access that begin_access opened is written as an x86-64 operand: [base + index * scale + disp], 64-bit, or, `window`, the same with
+ * the prefixes 65 67: computed modulo 2^32 and based at the guest's window.
+ */
+struct ref {
+	bool window;
+	u8 base, index, scale;
+	s32 disp;
+};
+
 #define MAX_COLD (TU_MAX_INSNS * 6)
 
 struct xlate {
@@ -52,6 +62,8 @@ struct xlate {
 	u32 eip;      /* of the instruction */
 	u32 next_eip;
 	unsigned insn; /* its number */
+	bool direct;   /* it accesses memory through the window (MODE_DIRECT, and it is not guilty) */
+	struct ref ref; /* of the access in hand */
 	bool end;      /* the TU ends behind it: control has been transferred */
 
 	struct cold cold[MAX_COLD];
@@ -76,14 +88,26 @@ static inline struct tu_insn *cur_insn(struct xlate *x)
 }
 
 /* ---- operand.c ---- */
-/* Emits the linear address of memory operand `op` into r8d for access number `slot` (its size and direction go into the TU's tables). Clobbers r9, r10. */
+/*
+ * Prepares access number `slot` to memory operand `op` (its size and direction go into the TU's tables). Leaves the linear address in r8d, or, in the direct
+ * flavour where segment and address size allow it, nothing but x->ref. Clobbers r9, r10.
+ */
 void emit_linear(struct xlate *x, const ZydisDecodedOperand *op, unsigned slot, u32 size, u32 dir);
 /* r8d holds an offset in `seg`: makes it linear, as above. */
 void emit_segment(struct xlate *x, unsigned seg, unsigned slot, u32 size, u32 dir);
-/* r8 = linear: looks it up, leaves the delta in r9. Clobbers r10. The op that follows must be closed by end_access. */
+/* Stack accesses: SS:(register + n). */
+void emit_stack_linear(struct xlate *x, unsigned reg, s32 n, unsigned slot, u32 size, u32 dir);
+/*
+ * Opens the access: looks r8 up in the flat table in the checked flavour (clobbers r9, r10). x->ref is the operand from here on. The op that follows must be closed by
+ * end_access. NULL in the direct flavour.
+ */
 struct cold *begin_access(struct xlate *x, unsigned slot);
 void end_access(struct xlate *x, struct cold *c);
-/* Re-emits the current instruction for 64-bit mode; its memory operand, if any, becomes [r9 + r8]. */
+/* An instruction on the access in hand: p66 the operand-size prefix, map 0 or 0x0f, reg the ModRM.reg field. */
+void emit_op_ref(struct xlate *x, bool p66, u8 map, u8 opcode, unsigned reg);
+/* mov r11d, the access in hand; 2 bytes are zero-extended. */
+void emit_load_r11(struct xlate *x, unsigned size);
+/* Re-emits the current instruction for 64-bit mode; its memory operand, if any, becomes x->ref. */
 void emit_ident(struct xlate *x, bool mem);
 /* The whole of an ordinary instruction: address, look-up, re-emitted instruction. */
 void lower_generic(struct xlate *x);

@@ -20,7 +20,8 @@
 #define PM1_TMR	    0x0001 /* status and enable */
 #define PM1_GBL	    0x0020
 #define PM1_PWRBTN  0x0100
-#define PM1_EN_MASK (PM1_TMR | PM1_GBL | PM1_PWRBTN)
+#define PM1_RTC	    0x0400
+#define PM1_EN_MASK (PM1_TMR | PM1_GBL | PM1_PWRBTN | PM1_RTC)
 
 #define PM1_SCI_EN    0x0001
 #define PM1_SLP_TYP   0x1c00

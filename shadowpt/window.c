@@ -1,0 +1,643 @@
+/*
+ * Windows (see window.h): fills, traces of page tables, zaps, the mapping budget.
+ *
+ * A window is kept in regions of 2 MiB, the least that one page-directory entry maps in any paging mode. A region that has mappings has two "uses": one on the page of its directory
+ * entry, one on its page table. A guest page with uses is traced; when its last use goes, it is plain data again.
+ *
+ * Functions below window_fault run in a signal handler: no allocation but from pools made at start, no libc but system calls.
+ */
+#include "shadowpt/window.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "cache/smc.h"
+#include "monitor/fpu.h"
+#include "monitor/log.h"
+#include "monitor/vm.h"
+#include "shadowpt/access.h"
+#include "shadowpt/softmmu.h"
+#include "shadowpt/walk.h"
+
+#define WINDOW_SIZE (1ull << 32)
+#define WINDOW_GUARD (1ull << 16)
+#define WINDOW_COUNT 32
+#define REGION_SHIFT 21
+#define REGION_COUNT (1u << (32 - REGION_SHIFT))
+#define REGION_PAGES 512u
+#define POOL_REGIONS 4096u
+#define ZAP_MAX 128u
+#define AROUND 16u /* pages looked at around a fault */
+#define HEAT_SLOTS 64u
+#define HEAT_TICKS 3u /* timer interrupts in user code until an address space is hot */
+#define GUILTY_SLOTS 8192u
+
+struct region {
+	u64 mapped[REGION_PAGES / 64];
+	u64 writable[REGION_PAGES / 64];
+	u64 pde_pa, table_pa; /* table_pa 0: a large page */
+	u32 count;            /* pages mapped */
+	u32 next_free;
+	u16 window, number;
+	u16 entry_size;
+	/* Uses: index * 2 on the directory page, index * 2 + 1 on the table page; links are use + 1. */
+	u32 next_use[2], prev_use[2];
+};
+
+struct window {
+	u8 *base;
+	bool used;
+	u32 cr3;
+	u64 pdpte[4];
+	bool pae;
+	u64 last_use;
+	u32 mappings; /* host mappings, at most */
+	u16 region[REGION_COUNT]; /* index + 1 into the pool */
+	u32 zap[ZAP_MAX]; /* linear pages */
+	u32 zap_count;
+};
+
+struct windows {
+	struct window window[WINDOW_COUNT];
+	struct region *pool;
+	u32 free_region; /* index + 1 */
+	u32 mappings, budget;
+	u64 clock;
+	u8 *gs; /* what GS base holds */
+	struct {
+		u32 cr3, ticks;
+	} heat[HEAT_SLOTS];
+	u64 guilty[GUILTY_SLOTS];
+};
+
+static struct page_desc *desc_of(struct vcpu *v, u64 pa)
+{
+	u8 *host = ram_ptr(&v->vm->mem, pa);
+	return host ? smc_page(v, ram_page(&v->vm->mem, host)) : NULL;
+}
+
+/* ---- uses of guest pages as page tables ---- */
+
+static struct region *region_at(struct vcpu *v, u32 index)
+{
+	return &v->windows->pool[index];
+}
+
+static u64 use_pa(const struct region *r, u32 which)
+{
+	return which ? r->table_pa : r->pde_pa;
+}
+
+static void add_use(struct vcpu *v, u32 index, u32 which)
+{
+	struct region *r = region_at(v, index);
+	u64 pa = use_pa(r, which);
+	u8 *host = ram_ptr(&v->vm->mem, pa);
+	struct page_desc *d = desc_of(v, pa);
+	u32 link = index * 2 + which + 1;
+	bool first = !d->traces;
+	r->prev_use[which] = 0;
+	r->next_use[which] = d->traces;
+	if (d->traces)
+		region_at(v, (d->traces - 1) / 2)->prev_use[(d->traces - 1) & 1] = link;
+	d->traces = link;
+	if (first)
+		softmmu_protect_page(v, ram_page(&v->vm->mem, host));
+}
+
+static void remove_use(struct vcpu *v, u32 index, u32 which)
+{
+	struct region *r = region_at(v, index);
+	u32 next = r->next_use[which], prev = r->prev_use[which];
+	if (prev)
+		region_at(v, (prev - 1) / 2)->next_use[(prev - 1) & 1] = next;
+	else
+		desc_of(v, use_pa(r, which))->traces = next;
+	if (next)
+		region_at(v, (next - 1) / 2)->prev_use[(next - 1) & 1] = prev;
+}
+
+static void drop_region(struct vcpu *v, struct window *w, u32 number)
+{
+	u32 index = w->region[number] - 1u;
+	struct region *r = region_at(v, index);
+	remove_use(v, index, 0);
+	if (r->table_pa)
+		remove_use(v, index, 1);
+	w->region[number] = 0;
+	r->next_free = v->windows->free_region;
+	v->windows->free_region = index + 1;
+}
+
+/* ---- unmapping ---- */
+
+static void unmap(struct window *w, u32 page, u32 pages)
+{
+	mmap(w->base + (u64)page * PAGE_SIZE, (u64)pages * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
+static void count_mappings(struct vcpu *v, struct window *w, s32 n)
+{
+	w->mappings += (u32)n;
+	v->windows->mappings += (u32)n;
+}
+
+static void reset(struct vcpu *v, struct window *w)
+{
+	if (!w->mappings)
+		return;
+	unmap(w, 0, 1u << 20);
+	for (u32 i = 0; i < REGION_COUNT; i++)
+		if (w->region[i])
+			drop_region(v, w, i);
+	count_mappings(v, w, -(s32)w->mappings);
+	w->zap_count = 0;
+	v->stats.window_resets++;
+}
+
+static void zap_region(struct vcpu *v, struct window *w, u32 number)
+{
+	unmap(w, number * REGION_PAGES, REGION_PAGES);
+	drop_region(v, w, number);
+	v->stats.window_zaps++;
+	/* A window without regions is empty, whatever the count of its mappings has come to. */
+	for (u32 i = 0; i < REGION_COUNT; i++)
+		if (w->region[i])
+			return;
+	count_mappings(v, w, -(s32)w->mappings);
+	w->zap_count = 0;
+}
+
+static bool is_mapped(struct vcpu *v, const struct window *w, u32 page)
+{
+	u32 index = w->region[page / REGION_PAGES];
+	return index && (region_at(v, index - 1)->mapped[page % REGION_PAGES / 64] >> (page % 64) & 1);
+}
+
+static void forget_page(struct vcpu *v, struct window *w, u32 page)
+{
+	struct region *r = region_at(v, w->region[page / REGION_PAGES] - 1u);
+	u64 bit = 1ull << (page % 64);
+	r->mapped[page % REGION_PAGES / 64] &= ~bit;
+	r->writable[page % REGION_PAGES / 64] &= ~bit;
+	if (!--r->count)
+		drop_region(v, w, page / REGION_PAGES);
+}
+
+static void zap_pages(struct vcpu *v, struct window *w, u32 page, u32 pages)
+{
+	unmap(w, page, pages);
+	/* A hole in the middle of a mapping makes two of it. */
+	count_mappings(v, w, 1);
+	v->stats.window_zaps++;
+	for (u32 i = 0; i < pages; i++)
+		if (is_mapped(v, w, page + i))
+			forget_page(v, w, page + i);
+}
+
+/* Does the queued zaps, neighbours together. */
+static void flush_zaps(struct vcpu *v, struct window *w)
+{
+	u32 n = w->zap_count;
+	for (u32 i = 0, run; i < n; i += run) {
+		run = 1;
+		while (i + run < n && w->zap[i + run] == w->zap[i] + run)
+			run++;
+		zap_pages(v, w, w->zap[i], run);
+	}
+	w->zap_count = 0;
+}
+
+static void queue_zap(struct vcpu *v, struct window *w, u32 page)
+{
+	if (w->zap_count && w->zap[w->zap_count - 1] == page)
+		return;
+	if (w->zap_count == ZAP_MAX) {
+		/* A teardown, or a fork: begin anew. */
+		reset(v, w);
+		return;
+	}
+	w->zap[w->zap_count++] = page;
+}
+
+/* ---- traces ---- */
+
+void window_table_write(struct vcpu *v, u64 pa, u32 n)
+{
+	struct page_desc *d = desc_of(v, pa);
+	if (likely(!d || !d->traces))
+		return;
+	v->stats.table_writes++;
+	for (u32 link = d->traces, next; link; link = next) {
+		u32 index = (link - 1) / 2, which = (link - 1) & 1;
+		struct region *r = region_at(v, index);
+		struct window *w = &v->windows->window[r->window];
+		u32 number = r->number;
+		next = r->next_use[which];
+		if (!which) {
+			if (pa < r->pde_pa + r->entry_size && r->pde_pa < pa + n) {
+				/* The region's other use may be the next in line: begin again. */
+				zap_region(v, w, number);
+				next = d->traces;
+			}
+			continue;
+		}
+		/* Entries of this region in its page table: all 512 of a PAE table, one half of a two-level one. */
+		u64 first = r->table_pa + (r->entry_size == 4 ? (number & 1) * REGION_PAGES * 4 : 0);
+		u64 end = first + REGION_PAGES * r->entry_size, from = MAX(pa, first), to = MIN(pa + n, end);
+		if (from >= to)
+			continue;
+		for (u32 e = (u32)(from - first) / r->entry_size; e <= (u32)(to - 1 - first) / r->entry_size; e++) {
+			u32 page = number * REGION_PAGES + e;
+			if (is_mapped(v, w, page)) {
+				queue_zap(v, w, page);
+				if (!w->region[number]) {
+					next = d->traces;
+					break;
+				}
+			}
+		}
+	}
+}
+
+void window_protect_page(struct vcpu *v, struct page_desc *d)
+{
+	struct windows *ws = v->windows;
+	if (d->window_writers == 3) {
+		windows_drop(v);
+	} else {
+		for (u32 i = 0; i < d->window_writers; i++) {
+			struct window *w = &ws->window[d->window_writer[i] >> 20];
+			u32 page = d->window_writer[i] & 0xfffff;
+			if (is_mapped(v, w, page)) {
+				mprotect(w->base + (u64)page * PAGE_SIZE, PAGE_SIZE, PROT_READ);
+				count_mappings(v, w, 2);
+				region_at(v, w->region[page / REGION_PAGES] - 1u)->writable[page % REGION_PAGES / 64] &= ~(1ull << (page % 64));
+			}
+		}
+	}
+	d->window_writers = 0;
+}
+
+static void remember_writer(struct page_desc *d, u32 which)
+{
+	for (u32 i = 0; i < d->window_writers && i < 2; i++)
+		if (d->window_writer[i] == which)
+			return;
+	if (d->window_writers < 2)
+		d->window_writer[d->window_writers] = which;
+	if (d->window_writers < 3)
+		d->window_writers++;
+}
+
+/* ---- filling ---- */
+
+static void evict_for(struct vcpu *v, struct window *keep)
+{
+	struct windows *ws = v->windows;
+	while (ws->mappings + AROUND * 2 > ws->budget) {
+		struct window *victim = NULL;
+		for (u32 i = 0; i < WINDOW_COUNT; i++) {
+			struct window *w = &ws->window[i];
+			if (w != keep && w->mappings && (!victim || w->last_use < victim->last_use))
+				victim = w;
+		}
+		v->stats.windows_evicted++;
+		reset(v, victim ? victim : keep);
+		if (!victim)
+			return;
+	}
+}
+
+static struct region *need_region(struct vcpu *v, struct window *w, u32 number, const struct walk *walk)
+{
+	struct windows *ws = v->windows;
+	if (w->region[number])
+		return region_at(v, w->region[number] - 1u);
+	if (!ws->free_region)
+		return NULL;
+	u32 index = ws->free_region - 1;
+	struct region *r = region_at(v, index);
+	if (!desc_of(v, walk->pde_pa) || (walk->table_pa && !desc_of(v, walk->table_pa)))
+		return NULL;
+	ws->free_region = r->next_free;
+	memset(r, 0, sizeof(*r));
+	r->window = (u16)(w - ws->window);
+	r->number = (u16)number;
+	r->entry_size = w->pae ? 8 : 4;
+	r->pde_pa = walk->pde_pa;
+	r->table_pa = walk->table_pa;
+	w->region[number] = (u16)(index + 1);
+	add_use(v, index, 0);
+	if (r->table_pa)
+		add_use(v, index, 1);
+	return r;
+}
+
+/* What a page beside the faulting one may be mapped as without touching the guest's tables: PROT_NONE if it may not. */
+static int neighbour(struct vcpu *v, const struct region *r, u32 page, u64 *pa)
+{
+	u64 e;
+	u32 entry = r->entry_size == 4 ? page & 1023 : page & 511;
+	const u8 *p = ram_ptr(&v->vm->mem, r->table_pa + (u64)entry * r->entry_size);
+	if (!p)
+		return PROT_NONE;
+	e = r->entry_size == 4 ? *(const u32 *)p : *(const u64 *)p;
+	/* P, U and A. */
+	if ((e & 0x25) != 0x25 || (r->entry_size == 8 && (e >> 36 & 0x7ffffff)))
+		return PROT_NONE;
+	*pa = e & (r->entry_size == 4 ? 0xfffff000ull : 0xffffff000ull);
+	u8 *host = ram_ptr(&v->vm->mem, *pa);
+	if (!host || memory_is_hole(*pa) || !v->vm->mem.a20_open)
+		return PROT_NONE;
+	struct page_desc *d = smc_page(v, ram_page(&v->vm->mem, host));
+	/* W and D, and the directory's W. */
+	bool pde_w = *(const u32 *)ram_ptr(&v->vm->mem, r->pde_pa) & 2;
+	return (e & 0x42) == 0x42 && pde_w && !d->granules && !d->traces ? PROT_READ | PROT_WRITE : PROT_READ;
+}
+
+static bool map_run(struct vcpu *v, struct window *w, u32 page, u64 pa, u32 pages, int prot)
+{
+	struct memory *m = &v->vm->mem;
+	u8 *host = ram_ptr(m, pa);
+	if (mmap(w->base + (u64)page * PAGE_SIZE, (u64)pages * PAGE_SIZE, prot, MAP_SHARED | MAP_FIXED | MAP_POPULATE, m->fd, host - m->ram) == MAP_FAILED)
+		return false;
+	struct region *r = region_at(v, w->region[page / REGION_PAGES] - 1u);
+	for (u32 i = 0; i < pages; i++) {
+		u32 n = (page + i) % REGION_PAGES;
+		u64 bit = 1ull << (n % 64);
+		if (!(r->mapped[n / 64] & bit))
+			r->count++;
+		r->mapped[n / 64] |= bit;
+		r->writable[n / 64] &= ~bit;
+		if (prot & PROT_WRITE) {
+			r->writable[n / 64] |= bit;
+			remember_writer(smc_page(v, ram_page(m, host) + i), (u32)(w - v->windows->window) << 20 | (page + i));
+		}
+	}
+	count_mappings(v, w, 2);
+	v->stats.window_mappings++;
+	v->stats.window_pages += pages;
+	return true;
+}
+
+/* The faulting page, and those around it that the guest has touched already, in runs. */
+static bool map_around(struct vcpu *v, struct window *w, struct region *r, u32 page, u64 pa, int prot)
+{
+	u32 first = page & ~(AROUND - 1);
+	u64 run_pa = 0, p = 0;
+	u32 run_page = 0, run = 0;
+	int run_prot = PROT_NONE;
+	if (!r->table_pa)
+		return map_run(v, w, page, pa & ~(u64)PAGE_MASK, 1, prot);
+	for (u32 i = 0; i <= AROUND; i++) {
+		u32 at = first + i;
+		int here = PROT_NONE;
+		if (i == AROUND) {
+			;
+		} else if (at == page) {
+			here = prot;
+			p = pa & ~(u64)PAGE_MASK;
+		} else if (!(r->mapped[at % REGION_PAGES / 64] >> (at % 64) & 1)) {
+			here = neighbour(v, r, at, &p);
+		}
+		bool joins = run && here == run_prot && p == run_pa + (u64)run * PAGE_SIZE && ram_ptr(&v->vm->mem, p) == ram_ptr(&v->vm->mem, run_pa) + (u64)run * PAGE_SIZE;
+		if (joins && here != PROT_NONE) {
+			run++;
+			continue;
+		}
+		if (run && !map_run(v, w, run_page, run_pa, run, run_prot))
+			return false;
+		run = here != PROT_NONE;
+		run_page = at;
+		run_pa = p;
+		run_prot = here;
+	}
+	return true;
+}
+
+enum window_fault window_fault(struct vcpu *v, u64 offset, bool write, u32 *error)
+{
+	struct window *w = v->window;
+	struct walk walk;
+	int acc = ACC_USER | (write ? ACC_WRITE : ACC_READ);
+	u32 linear = (u32)offset, page = linear >> PAGE_SHIFT;
+	if (offset >= WINDOW_SIZE)
+		return WINDOW_GUILTY; /* an access that wraps at 4 GiB */
+	int err = walk_translate(v, linear, acc, &walk);
+	if (err >= 0) {
+		*error = (u32)err;
+		return WINDOW_TRUE_FAULT;
+	}
+	u8 *host = ram_ptr(&v->vm->mem, walk.pa);
+	if (!host || memory_is_hole(walk.pa))
+		return WINDOW_GUILTY;
+	struct page_desc *d = smc_page(v, ram_page(&v->vm->mem, host));
+	bool writable = walk.writable && !d->granules && !d->traces;
+	if (write && !writable)
+		return WINDOW_GUILTY;
+	evict_for(v, w);
+	struct region *r = need_region(v, w, page / REGION_PAGES, &walk);
+	if (!r)
+		return WINDOW_GUILTY;
+	/* The tables themselves may be what is accessed: they are traced now. */
+	writable = writable && !d->traces;
+	if (write && !writable)
+		return WINDOW_GUILTY;
+	v->stats.window_fills++;
+	if (!map_around(v, w, r, page, walk.pa, writable ? PROT_READ | PROT_WRITE : PROT_READ)) {
+		reset(v, w);
+		return WINDOW_GUILTY;
+	}
+	return WINDOW_FILLED;
+}
+
+/* ---- guilt ---- */
+
+static u64 *guilty_slot(const struct vcpu *v, u64 pa)
+{
+	return &v->windows->guilty[(pa ^ pa >> 13) & (GUILTY_SLOTS - 1)];
+}
+
+void window_convict(struct vcpu *v, u64 insn_pa)
+{
+	*guilty_slot(v, insn_pa) = insn_pa + 1;
+	v->stats.guilty++;
+}
+
+bool window_is_guilty(struct vcpu *v, u64 insn_pa)
+{
+	return *guilty_slot(v, insn_pa) == insn_pa + 1;
+}
+
+/* ---- life of windows ---- */
+
+static bool create(struct window *w)
+{
+	u64 size = WINDOW_SIZE * 2 + WINDOW_GUARD;
+	u8 *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return false;
+	u8 *base = (u8 *)(((u64)p + WINDOW_SIZE - 1) & ~(WINDOW_SIZE - 1)), *end = base + WINDOW_SIZE + WINDOW_GUARD;
+	if (base > p)
+		munmap(p, (size_t)(base - p));
+	if (p + size > end)
+		munmap(end, (size_t)(p + size - end));
+	w->base = base;
+	return true;
+}
+
+static bool same_space(const struct vcpu *v, const struct window *w)
+{
+	return w->used && w->cr3 == v->cr3 && w->pae == !!(v->cr4 & CR4_PAE);
+}
+
+void window_switch(struct vcpu *v)
+{
+	struct windows *ws = v->windows;
+	v->window = NULL;
+	if (v->vm->opt.flavour == FLAVOUR_CHECKED)
+		return;
+	for (u32 i = 0; i < WINDOW_COUNT; i++) {
+		struct window *w = &ws->window[i];
+		if (!same_space(v, w))
+			continue;
+		if (w->pae && memcmp(w->pdpte, v->pdpte, sizeof(w->pdpte)) != 0) {
+			reset(v, w);
+			memcpy(w->pdpte, v->pdpte, sizeof(w->pdpte));
+		}
+		v->window = w;
+		return;
+	}
+}
+
+/* Gives the current address space a window: a free one, or the least recently used. */
+static void adopt(struct vcpu *v)
+{
+	struct windows *ws = v->windows;
+	struct window *w = NULL;
+	for (u32 i = 0; i < WINDOW_COUNT; i++) {
+		struct window *c = &ws->window[i];
+		if (!c->used) {
+			if (c->base || create(c)) {
+				w = c;
+				break;
+			}
+			continue;
+		}
+		if (!w || c->last_use < w->last_use)
+			w = c;
+	}
+	if (!w)
+		return;
+	if (w->used) {
+		reset(v, w);
+		v->stats.windows_evicted++;
+	}
+	w->used = true;
+	w->cr3 = v->cr3;
+	w->pae = v->cr4 & CR4_PAE;
+	memcpy(w->pdpte, v->pdpte, sizeof(w->pdpte));
+	w->zap_count = 0;
+	v->window = w;
+	v->stats.windows_made++;
+}
+
+void window_tick(struct vcpu *v)
+{
+	struct windows *ws = v->windows;
+	if (v->window || v->vm->opt.flavour == FLAVOUR_CHECKED || !(v->cr0 & CR0_PG) || v->cpl != 3)
+		return;
+	u32 slot = (v->cr3 >> PAGE_SHIFT ^ v->cr3 >> 5) % HEAT_SLOTS;
+	if (ws->heat[slot].cr3 != v->cr3) {
+		ws->heat[slot].cr3 = v->cr3;
+		ws->heat[slot].ticks = 0;
+	}
+	if (++ws->heat[slot].ticks < HEAT_TICKS && v->vm->opt.flavour == FLAVOUR_AUTO)
+		return;
+	ws->heat[slot].ticks = 0;
+	fpu_save(v);
+	adopt(v);
+}
+
+void window_enter(struct vcpu *v)
+{
+	struct windows *ws = v->windows;
+	struct window *w = v->window;
+	if (unlikely(w->zap_count))
+		flush_zaps(v, w);
+	w->last_use = ++ws->clock;
+	if (ws->gs != w->base) {
+		ws->gs = w->base;
+		__asm__ volatile("wrgsbase %0" : : "r"(w->base));
+	}
+}
+
+bool window_contains(const struct vcpu *v, u64 host)
+{
+	return v->window && host - (u64)v->window->base < WINDOW_SIZE + WINDOW_GUARD;
+}
+
+u64 window_offset(const struct vcpu *v, u64 host)
+{
+	return host - (u64)v->window->base;
+}
+
+void windows_drop(struct vcpu *v)
+{
+	struct windows *ws = v->windows;
+	for (u32 i = 0; ws && i < WINDOW_COUNT; i++) {
+		struct window *w = &ws->window[i];
+		if (!w->used)
+			continue;
+		reset(v, w);
+		w->used = false;
+	}
+	v->window = NULL;
+}
+
+static u32 mapping_budget(void)
+{
+	u32 max = 65530;
+	FILE *f = fopen("/proc/sys/vm/max_map_count", "r");
+	if (f) {
+		if (fscanf(f, "%u", &max) != 1)
+			max = 65530;
+		fclose(f);
+	}
+	/* What the process has of its own, and that a count of ours may be behind by a split or two. */
+	return max > 1200 ? (max - 600) / 2 : 200;
+}
+
+int windows_init(struct vcpu *v)
+{
+	struct windows *ws = calloc(1, sizeof(*ws));
+	v->windows = ws;
+	if (!ws)
+		return -ENOMEM;
+	ws->pool = calloc(POOL_REGIONS, sizeof(*ws->pool));
+	if (!ws->pool)
+		return -ENOMEM;
+	for (u32 i = 0; i < POOL_REGIONS; i++)
+		ws->pool[i].next_free = i + 1 < POOL_REGIONS ? i + 2 : 0;
+	ws->free_region = 1;
+	ws->budget = mapping_budget();
+	return 0;
+}
+
+void windows_free(struct vcpu *v)
+{
+	struct windows *ws = v->windows;
+	if (!ws)
+		return;
+	for (u32 i = 0; i < WINDOW_COUNT; i++)
+		if (ws->window[i].base)
+			munmap(ws->window[i].base, WINDOW_SIZE + WINDOW_GUARD);
+	free(ws->pool);
+	free(ws);
+	v->windows = NULL;
+	v->window = NULL;
+}

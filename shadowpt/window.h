@@ -1,0 +1,53 @@
+/*
+ * The direct memory flavour: windows, shadow page tables made of host mappings.
+ *
+ * A window is 4 GiB of host address space, 4 GiB-aligned, with a guard behind it. Window + linear address holds a host mapping of the guest-RAM page
+ * that the guest's tables map there for user code, with the rights that they give; everything else in it is inaccessible. GS base = window while user code of
+ * its address space runs translated in the direct flavour; a memory operand is `65 67 op [ea]`: it cannot leave the window.
+ *
+ * Invariants
+ *  - A window holds only pages with U = 1. A page is mapped writable only if the guest's tables allow it, D is set, and the page holds neither translated code nor page
+ *    tables that a window depends on.
+ *  - Every page-directory and page-table page that a mapping was derived from is traced (page_desc.traces): writes to it reach window_table_write, which zaps or
+ *    queues what depended on the changed entry. Queued zaps are done before user code runs again: sooner than the architecture demands.
+ *  - The number of host mappings stays below a budget derived from vm.max_map_count; windows are evicted whole, least recently used first.
+ */
+#ifndef RINGER_WINDOW_H
+#define RINGER_WINDOW_H
+
+#include "monitor/vcpu.h"
+
+struct page_desc;
+
+/* Returns 0 or -errno. Without a flavour that needs windows, makes none. */
+int windows_init(struct vcpu *v);
+void windows_free(struct vcpu *v);
+/* Empties all windows: paging has changed as a whole. */
+void windows_drop(struct vcpu *v);
+/* CR3 has been loaded: sets v->window. */
+void window_switch(struct vcpu *v);
+/* User code was interrupted by a timer: its address space grows hot, and gets a window. Or at once with flavour=direct. */
+void window_tick(struct vcpu *v);
+/* Before user code runs: does queued zaps, loads the GS base. v->window is set. */
+void window_enter(struct vcpu *v);
+
+enum window_fault { WINDOW_FILLED, WINDOW_TRUE_FAULT, WINDOW_GUILTY };
+/*
+ * A fault of translated code at `offset` in the current window: fills it, or says that the guest's tables forbid the access (*error: the #PF error code), or that this access
+ * cannot be direct. Async-signal-safe: called in the SIGSEGV handler.
+ */
+enum window_fault window_fault(struct vcpu *v, u64 offset, bool write, u32 *error);
+/* Whether a host address lies in the current window or its guard. */
+bool window_contains(const struct vcpu *v, u64 host);
+/* Its offset in the current window. */
+u64 window_offset(const struct vcpu *v, u64 host);
+/* Instructions (by guest-physical address) that must not be direct. */
+void window_convict(struct vcpu *v, u64 insn_pa);
+bool window_is_guilty(struct vcpu *v, u64 insn_pa);
+
+/* n bytes within one page have been written at pa. */
+void window_table_write(struct vcpu *v, u64 pa, u32 n);
+/* A page must not be written directly any more. */
+void window_protect_page(struct vcpu *v, struct page_desc *d);
+
+#endif
