@@ -209,6 +209,24 @@ void emit_pop(struct xlate *x, unsigned size)
 	end_access(x, c);
 }
 
+/*
+ * What an instruction raises before its access is looked at; the hot path leaves that to the instruction itself:
+ *	mov   rcx, r10 ; fwait
+ *	pext  ecx, r8d, [mask15] ; jrcxz 1f ; mov rcx, r10 ; movaps xmm0, [r14 + 1]	(never aligned: #GP)
+ * 1:	mov   rcx, r10
+ */
+static void emit_before_miss(struct xlate *x, const struct cold *c)
+{
+	EB(x, 0x4c, 0x89, 0xd1); /* mov rcx, r10 */
+	if (c->waits)
+		e1(x, 0x9b);
+	if (!c->aligned)
+		return;
+	emit_pext_v(x, false, RCX, R8, offsetof(struct vcpu, mask15));
+	EB(x, 0xe3, 0x08, 0x4c, 0x89, 0xd1, 0x41, 0x0f, 0x28, 0x46, 0x01);
+	EB(x, 0x4c, 0x89, 0xd1); /* mov rcx, r10 */
+}
+
 static void emit_one_cold(struct xlate *x, struct cold *c)
 {
 	static void (*const miss[2][2])(void) = {{thunk_miss0, thunk_miss1}, {thunk_miss_write0, thunk_miss_write1}};
@@ -223,13 +241,13 @@ static void emit_one_cold(struct xlate *x, struct cold *c)
 		in->cold_off = (u16)(here(x) - x->rx);
 	switch (c->kind) {
 	case COLD_READ:
-		EB(x, 0x4c, 0x89, 0xd1); /* mov rcx, r10 */
+		emit_before_miss(x, c);
 		emit_mov_imm(x, R9, m);
 		emit_call(x, miss[0][c->slot]);
 		emit_jmp(x, c->op_start);
 		break;
 	case COLD_WRITE:
-		EB(x, 0x4c, 0x89, 0xd1);
+		emit_before_miss(x, c);
 		emit_mov_imm(x, R9, m);
 		emit_call(x, miss[1][c->slot]);
 		emit_jmp(x, c->op_start);
@@ -239,7 +257,7 @@ static void emit_one_cold(struct xlate *x, struct cold *c)
 		emit_jmp(x, c->op_end);
 		break;
 	case COLD_SEG:
-		EB(x, 0x4c, 0x89, 0xd1);
+		emit_before_miss(x, c);
 		emit_mov_imm(x, R9, m);
 		emit_call(x, seg[c->slot]);
 		emit_jmp(x, c->op_end);

@@ -67,6 +67,22 @@ static bool is_flat(const struct xlate *x, unsigned seg, u32 dir)
 	return seg <= SEG_DS && (x->mode & MODE_FLAT(seg)) && !(seg == SEG_CS && (dir & ACCESS_WRITE));
 }
 
+/* x87 and MMX instructions that report a pending x87 exception. */
+static bool waits_for_x87(const struct xlate *x)
+{
+	switch (x->in.mnemonic) {
+	case ZYDIS_MNEMONIC_FNSTCW:
+	case ZYDIS_MNEMONIC_FNSTSW:
+		return false;
+	default:
+		break;
+	}
+	for (unsigned i = 0; i < x->in.operand_count; i++)
+		if (x->ops[i].type == ZYDIS_OPERAND_TYPE_REGISTER && ZydisRegisterGetClass(x->ops[i].reg.value) == ZYDIS_REGCLASS_MMX)
+			return true;
+	return x->in.meta.isa_ext == ZYDIS_ISA_EXT_X87;
+}
+
 void emit_segment(struct xlate *x, unsigned seg, unsigned slot, u32 size, u32 dir)
 {
 	cur_insn(x)->access[slot] = (u16)(size | dir | seg << ACCESS_SEG_SHIFT);
@@ -79,6 +95,7 @@ void emit_segment(struct xlate *x, unsigned seg, unsigned slot, u32 size, u32 di
 	emit_load_v(x, RCX, full);
 	struct cold *c = new_cold(x, COLD_SEG);
 	c->slot = (u8)slot;
+	c->waits = waits_for_x87(x);
 	c->site = emit_jrcxz_cold(x);
 	EB(x, 0x4c, 0x89, 0xd1); /* mov rcx, r10 */
 	emit_load_v(x, R9, s + offsetof(struct segment, base));
@@ -426,6 +443,24 @@ static bool records_data_pointer(const struct xlate *x)
 	}
 }
 
+/* Of the 16-byte operands all but these must be aligned (SDM Vol. 1 10.4.1.1). */
+static bool needs_alignment(const struct xlate *x, const ZydisDecodedOperand *mem)
+{
+	switch (x->in.mnemonic) {
+	case ZYDIS_MNEMONIC_MOVUPS:
+	case ZYDIS_MNEMONIC_MOVUPD:
+	case ZYDIS_MNEMONIC_MOVDQU:
+	case ZYDIS_MNEMONIC_LDDQU:
+	case ZYDIS_MNEMONIC_PCMPESTRI:
+	case ZYDIS_MNEMONIC_PCMPESTRM:
+	case ZYDIS_MNEMONIC_PCMPISTRI:
+	case ZYDIS_MNEMONIC_PCMPISTRM:
+		return false;
+	default:
+		return mem->size == 128;
+	}
+}
+
 void lower_generic(struct xlate *x)
 {
 	const ZydisDecodedOperand *mem = explicit_mem(x);
@@ -444,6 +479,10 @@ void lower_generic(struct xlate *x)
 	}
 	emit_linear(x, mem, 0, mem->size / 8, dir);
 	struct cold *c = begin_access(x, 0);
+	if (c) {
+		c->waits = waits_for_x87(x);
+		c->aligned = needs_alignment(x, mem);
+	}
 	emit_ident(x, true);
 	end_access(x, c);
 	/* In a window the host's own FDP says it: see fpu_track. */

@@ -27,6 +27,8 @@ struct cold {
 	u8 slot;
 	u8 insn;        /* number of the instruction in the TU */
 	bool write;
+	bool waits;     /* a pending x87 exception comes before any fault of the access */
+	bool aligned;   /* COLD_READ, COLD_WRITE: so does the #GP of an operand that is not aligned to 16 bytes */
 	u32 site;       /* rx address of the rel32 field that leads here */
 	u32 op_start, op_end; /* rx addresses: the instruction that the access belongs to, and behind it */
 	u32 eip;        /* target or next EIP */
