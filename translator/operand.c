@@ -473,6 +473,9 @@ void lower_generic(struct xlate *x)
 	/* A conditional write (CMPXCHG) writes the old value back otherwise. */
 	if (mem->actions & ZYDIS_OPERAND_ACTION_CONDWRITE)
 		dir |= ACCESS_READ;
+	/* An x87 store does not happen if it raises an unmasked exception: a bounce buffer must have the old value. */
+	if (x->in.meta.isa_ext == ZYDIS_ISA_EXT_X87)
+		dir |= ACCESS_READ;
 	if (is_bit_string(x)) {
 		lower_bit_string(x, mem, dir);
 		return;
