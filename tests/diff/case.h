@@ -67,6 +67,8 @@ struct result {
 	u32 fop, fip, fdp; /* not part of the comparison: what the image says about the last x87 instruction */
 };
 
+#define VECTOR_SYSCALL 0x100u /* a result's vector: the case attempted a system call of the host's */
+
 #define BATCH_MAGIC 0x66696452u
 struct batch {
 	u32 magic, cases;

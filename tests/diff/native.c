@@ -9,12 +9,15 @@
  * Invariants: built for general registers only, and between a case's entry and exit no C library function is called, for the FPU state,
  * exceptions unmasked, is the case's.
  */
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <ucontext.h>
@@ -37,9 +40,12 @@ struct entry {
 } entry asm("entry") __attribute__((aligned(16), used));
 extern const u8 case_over[] asm("case_over");
 
+static struct batch *whole;
+static int segments[2]; /* this program's FS and GS */
 static struct result *current;
 static volatile u32 ticks; /* of the timer since the case began */
 static volatile u32 hung;
+static volatile u32 running; /* a case, as opposed to this program */
 
 static void handler(int sig, siginfo_t *info, void *context)
 {
@@ -50,6 +56,12 @@ static void handler(int sig, siginfo_t *info, void *context)
 	(void)info;
 	if (sig == SIGALRM && (++ticks < TICKS_LIMIT || (u32)g[REG_EIP] - CODE_BASE >= CODE_PAGES * 4096))
 		return;
+	if (!running) {
+		fprintf(stderr, "native: signal %d at %08x, address %08lx, case %d\n", sig, (u32)g[REG_EIP], uc->uc_mcontext.cr2,
+			(int)(r - batch_results(whole)));
+		_exit(3);
+	}
+	running = 0;
 	hung = sig == SIGALRM;
 	asm volatile("pushfl\n\tandl %0, (%%esp)\n\tpopfl" : : "i"(~EFLAGS_AC) : "memory", "cc");
 	r->out.regs[0] = (u32)g[REG_EAX];
@@ -62,13 +74,17 @@ static void handler(int sig, siginfo_t *info, void *context)
 	r->out.regs[7] = (u32)g[REG_EDI];
 	r->out.eip = (u32)g[REG_EIP];
 	r->out.eflags = (u32)g[REG_EFL];
-	r->vector = (u32)g[REG_TRAPNO];
+	r->vector = sig == SIGSYS ? VECTOR_SYSCALL : (u32)g[REG_TRAPNO];
 	r->error = (u32)g[REG_ERR];
 	r->cr2 = (u32)uc->uc_mcontext.cr2;
 	copy_bytes(r->out.fx, (const u8 *)uc->uc_mcontext.fpregs + FSAVE_SIZE, FX_SIZE);
 	g[REG_EIP] = (greg_t)(uintptr_t)case_over;
 	g[REG_ESP] = (greg_t)entry.saved_esp;
 	g[REG_EFL] = 0x202;
+	/* A jump into the middle of an instruction may have found a POP DS there. */
+	g[REG_DS] = g[REG_ES] = g[REG_SS];
+	g[REG_FS] = segments[0];
+	g[REG_GS] = segments[1];
 }
 
 static void __attribute__((noinline)) run_code(void)
@@ -113,6 +129,7 @@ static void run_case(const struct batch *b, struct test_case *c, struct result *
 	place(c, 1);
 	current = r;
 	ticks = hung = 0;
+	running = 1;
 	run_code();
 	place(c, 0);
 	collect_memory(b, r);
@@ -151,7 +168,7 @@ static void map_all(const struct batch *b)
 
 static void catch_signals(void)
 {
-	static const int signals[] = {SIGSEGV, SIGFPE, SIGILL, SIGBUS, SIGTRAP, SIGALRM};
+	static const int signals[] = {SIGSEGV, SIGFPE, SIGILL, SIGBUS, SIGTRAP, SIGALRM, SIGSYS};
 	static u8 stack[65536] __attribute__((aligned(64)));
 	stack_t alt = {.ss_sp = stack, .ss_size = sizeof(stack)};
 	struct sigaction sa;
@@ -162,6 +179,24 @@ static void catch_signals(void)
 	sa.sa_flags = SA_SIGINFO | SA_ONSTACK;
 	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		sigaction(signals[i], &sa, NULL);
+}
+
+/* A case that happens upon an INT 80h or a SYSENTER makes no system call. */
+static void forbid_syscalls(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, instruction_pointer)),
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, CODE_BASE, 0, 2),
+		BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, CODE_BASE + CODE_PAGES * 4096, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) {
+		perror("native: seccomp");
+		_exit(2);
+	}
 }
 
 int main(void)
@@ -178,8 +213,11 @@ int main(void)
 		fprintf(stderr, "native: no batch\n");
 		return 2;
 	}
+	whole = b;
+	asm("mov %%fs, %0\n\tmov %%gs, %1" : "=r"(segments[0]), "=r"(segments[1]));
 	map_all(b);
 	catch_signals();
+	forbid_syscalls();
 	setitimer(ITIMER_REAL, &(struct itimerval){{0, TICK_USEC}, {0, TICK_USEC}}, NULL);
 	for (u32 i = 0; i < b->cases; i++)
 		run_case(b, &batch_cases(b)[i], &batch_results(b)[i]);
