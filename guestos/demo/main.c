@@ -10,6 +10,8 @@ struct command {
 	void (*run)(const char *args);
 };
 
+static u64 tsc_per_second;
+
 static void cmd_help(const char *args);
 
 static void cmd_echo(const char *args)
@@ -72,7 +74,8 @@ static void cmd_ticks(const char *args)
 static void cmd_primes(const char *args)
 {
 	static u8 sieve[1000001];
-	u32 n = 0, count = 0, from = ticks, last = 0;
+	u32 n = 0, count = 0, last = 0;
+	u64 start = rdtsc();
 
 	for (; *args >= '0' && *args <= '9' && n < 1000000; args++)
 		n = n * 10 + (u32)(*args - '0');
@@ -89,7 +92,7 @@ static void cmd_primes(const char *args)
 			sieve[j] = 1;
 	}
 	asm volatile("" ::: "memory");
-	print("%u primes up to %u, the last is %u (%u ms)\n", count, n, last, (ticks - from) * (1000 / HZ));
+	print("%u primes up to %u, the last is %u (about %u ms)\n", count, n, last, (u32)((rdtsc() - start) * 1000 / tsc_per_second));
 }
 
 CODE(user_work, "mov $100000, %ecx; xor %eax, %eax; 1: add %ecx, %eax; loop 1b");
@@ -191,6 +194,12 @@ void kernel_main(const char *cmdline)
 	(void)cmdline;
 	paging_set(PG_32);
 	asm volatile("sti");
+	while (ticks < 1)
+		;
+	tsc_per_second = rdtsc();
+	while (ticks < 11)
+		;
+	tsc_per_second = (rdtsc() - tsc_per_second) * HZ / 10;
 	print("\nringer demo kernel: a 32-bit kernel of our own, since no other was at hand. Type help.\n");
 	for (;;) {
 		print("demo> ");
