@@ -341,36 +341,28 @@ void emit_ident(struct xlate *x, bool mem)
 		return;
 	}
 	/*
-	 * AH CH DH BH do not exist beside a REX prefix. One that is only read goes through r11b; one that is written is exchanged with its
-	 * low neighbour around the instruction (no such instruction has the low one as another operand: that is memory or ESP).
+	 * AH CH DH BH do not exist beside a REX prefix: r11b stands for one. The guest's register changes behind the instruction, which may fault:
+	 *	rorx r11d, low, 8 ; op with r11b ; (if it is written) xchg low8, high8 ; mov low8, r11b ; xchg low8, high8
 	 */
 	unsigned low = e.high - 4;
-	if (!e.high_written) {
-		/* rorx r11d, low, 8 */
-		EB(x, 0xc4, 0x63, 0x7b, 0xf0);
-		e1(x, 0xd8 | low);
-		e1(x, 8);
-		if (e.high_in_reg) {
-			e.rex |= 0x44;
-			e.modrm = (u8)((e.modrm & ~0x38) | 3 << 3);
-		} else {
-			e.rex |= 0x41;
-			e.modrm = (u8)((e.modrm & ~7) | 3);
-		}
-		emit_encoding(x, &e, mem);
+	u32 swap = 0xc0 | e.high << 3 | low;
+	EB(x, 0xc4, 0x63, 0x7b, 0xf0);
+	e1(x, 0xd8 | low);
+	e1(x, 8);
+	if (e.high_in_reg) {
+		e.rex |= 0x44;
+		e.modrm = (u8)((e.modrm & ~0x38) | 3 << 3);
+	} else {
+		e.rex |= 0x41;
+		e.modrm = (u8)((e.modrm & ~7) | 3);
+	}
+	emit_encoding(x, &e, mem);
+	if (!e.high_written)
 		return;
-	}
-	if (mem && x->ref.window) {
-		/* The exchange must not change the address. */
-		emit_lea32(x, R8, x->ref.base, x->ref.index, x->ref.scale, x->ref.disp);
-		x->ref = (struct ref){true, R8, NO_REG, 1, 0};
-		e.rex = (u8)(0x40 | ref_rex(x, 0));
-	}
-	u32 swap = 0xc0 | e.high << 3 | low; /* xchg low8, high8 */
-	e.modrm = e.high_in_reg ? (u8)((e.modrm & ~0x38) | low << 3) : (u8)((e.modrm & ~7) | low);
 	e1(x, 0x86);
 	e1(x, swap);
-	emit_encoding(x, &e, mem);
+	EB(x, 0x44, 0x88);
+	e1(x, 0xd8 | low);
 	e1(x, 0x86);
 	e1(x, swap);
 }
