@@ -1,7 +1,9 @@
 /*
  * The differential test's driver: generates cases, has them run by the host's CPU and by Ringer, and reports where the two differ.
  *
- *	diff [--seed N] [--cases N] [--case N] [--verbose] [--runner RINGER] [--native FILE] [--guest FILE] [--dir DIR]
+ *	diff [--seed N] [--cases N] [--case N] [--verbose] [--runner RINGER] [--accel OPTION] [--native FILE] [--guest FILE] [--dir DIR]
+ *
+ * OPTION is Ringer's -accel: "bt,flavour=direct". With --runner qemu-system-i386 --accel tcg the same cases test QEMU, and the harness.
  *
  * A failing case is reduced to the shortest part of it that still fails. The last line is "diff: N passed, N failed" (cases); the SUMMARY
  * line counts mnemonics instead, for a suite that adds up with others.
@@ -212,11 +214,11 @@ static u64 to_number(const char *s)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"seed", 1, NULL, 's'},	   {"cases", 1, NULL, 'n'},  {"case", 1, NULL, 'c'},
-		{"verbose", 0, NULL, 'v'}, {"runner", 1, NULL, 'r'}, {"native", 1, NULL, 'N'},
-		{"guest", 1, NULL, 'g'},   {"dir", 1, NULL, 'd'},    {NULL, 0, NULL, 0},
+		{"seed", 1, NULL, 's'},	  {"cases", 1, NULL, 'n'},  {"case", 1, NULL, 'c'},  {"verbose", 0, NULL, 'v'},
+		{"runner", 1, NULL, 'r'}, {"native", 1, NULL, 'N'}, {"guest", 1, NULL, 'g'}, {"dir", 1, NULL, 'd'},
+		{"accel", 1, NULL, 'a'},  {NULL, 0, NULL, 0},
 	};
-	struct driver d = {.paths = {"build/release/ringer", "build/diff/native", "build/diff/guest.elf", "build/diff"}, .seed = 1};
+	struct driver d = {.paths = {"build/release/ringer", "bt", "build/diff/native", "build/diff/guest.elf", "build/diff"}, .seed = 1};
 	u64 cases = 200000, number = 0;
 	bool single = false;
 	int opt;
@@ -238,6 +240,9 @@ int main(int argc, char **argv)
 			break;
 		case 'r':
 			d.paths.runner = optarg;
+			break;
+		case 'a':
+			d.paths.accel = optarg;
 			break;
 		case 'N':
 			d.paths.native = optarg;

@@ -108,16 +108,11 @@ static void run_guest(const struct paths *p, const char *module, const char *rep
 	if (pid < 0)
 		fail("fork");
 	if (!pid) {
-		const char *args[] = {p->runner,    "-m",	"128",	   "-nographic",
-				      "-serial",    "stdio",	"-kernel", p->guest,
-				      "-initrd",    module,	"-append", "noirq",
-				      "-debugcon",  console,	"-device", "isa-debug-exit,iobase=0x501,iosize=2",
-				      "-no-reboot", "-monitor", "none",	   "-accel",
-				      "tcg",	    "-cpu",	"max",	   NULL};
+		const char *args[] = {p->runner,    "-accel", p->accel,	   "-m",     "128",	"-nographic",
+				      "-serial",    "stdio",  "-kernel",   p->guest, "-initrd", module,
+				      "-append",    "noirq",  "-debugcon", console,  "-device", "isa-debug-exit,iobase=0x501,iosize=2",
+				      "-no-reboot", NULL};
 
-		/* QEMU's own spelling goes to QEMU alone. */
-		if (!strstr(p->runner, "qemu"))
-			args[17] = NULL;
 		redirect("/dev/null", 0);
 		redirect(log, 1);
 		dup2(1, 2);

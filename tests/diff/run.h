@@ -11,6 +11,7 @@
 
 struct paths {
 	const char *runner; /* Ringer, or a QEMU */
+	const char *accel;  /* its -accel option */
 	const char *native, *guest;
 	const char *dir; /* for the files in between */
 };
