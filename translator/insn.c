@@ -590,7 +590,7 @@ static emu_fn *fpu_unavailable(const struct xlate *x)
 	bool mmx = in->mnemonic == ZYDIS_MNEMONIC_EMMS || in->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ, sse = false;
 	if (in->mnemonic == ZYDIS_MNEMONIC_FWAIT)
 		return (x->mode & (MODE_MP | MODE_TS)) == (MODE_MP | MODE_TS) ? emu_nm : NULL;
-	if (in->meta.isa_ext == ZYDIS_ISA_EXT_X87 || in->meta.isa_set == ZYDIS_ISA_SET_FXSAVE)
+	if (is_x87(in) || in->meta.isa_set == ZYDIS_ISA_SET_FXSAVE)
 		return x->mode & (MODE_EM | MODE_TS) ? emu_nm : NULL;
 	for (unsigned i = 0; i < in->operand_count; i++) {
 		if (x->ops[i].type != ZYDIS_OPERAND_TYPE_REGISTER)

@@ -80,7 +80,7 @@ static bool waits_for_x87(const struct xlate *x)
 	for (unsigned i = 0; i < x->in.operand_count; i++)
 		if (x->ops[i].type == ZYDIS_OPERAND_TYPE_REGISTER && ZydisRegisterGetClass(x->ops[i].reg.value) == ZYDIS_REGCLASS_MMX)
 			return true;
-	return x->in.meta.isa_ext == ZYDIS_ISA_EXT_X87;
+	return is_x87(&x->in);
 }
 
 void emit_segment(struct xlate *x, unsigned seg, unsigned slot, u32 size, u32 dir)
@@ -431,7 +431,7 @@ static bool records_data_pointer(const struct xlate *x)
 	case ZYDIS_MNEMONIC_FNSTSW:
 		return false;
 	default:
-		return x->in.meta.isa_ext == ZYDIS_ISA_EXT_X87;
+		return is_x87(&x->in);
 	}
 }
 
@@ -466,7 +466,7 @@ void lower_generic(struct xlate *x)
 	if (mem->actions & ZYDIS_OPERAND_ACTION_CONDWRITE)
 		dir |= ACCESS_READ;
 	/* An x87 store does not happen if it raises an unmasked exception: a bounce buffer must have the old value. */
-	if (x->in.meta.isa_ext == ZYDIS_ISA_EXT_X87)
+	if (is_x87(&x->in))
 		dir |= ACCESS_READ;
 	if (is_bit_string(x)) {
 		lower_bit_string(x, mem, dir);

@@ -84,6 +84,11 @@ static inline unsigned mode_cpl(const struct xlate *x)
 {
 	return x->mode & MODE_CPL;
 }
+/* FISTTP came with SSE3, and is an x87 instruction all the same. */
+static inline bool is_x87(const ZydisDecodedInstruction *in)
+{
+	return in->meta.isa_ext == ZYDIS_ISA_EXT_X87 || in->mnemonic == ZYDIS_MNEMONIC_FISTTP;
+}
 static inline struct tu_insn *cur_insn(struct xlate *x)
 {
 	return tu_insn(x->tc, x->tu, x->insn);
