@@ -114,9 +114,10 @@ bench: install-deps
 .PHONY: demo check bench
 
 # --- differential tests ---
-# Instructions, run by the host's CPU in 32-bit user mode and by Ringer: `make diff`, `make diff-long SEED=7 CASES=5000000`.
+# Instructions, run by the host's CPU in 32-bit user mode and by Ringer: `make diff`, `make diff-long SEED=7 CASES=5000000 FLAVOUR=direct`.
 SEED ?= 1
 CASES ?= 2000000
+FLAVOUR ?= auto
 DIFF_SRCS := $(wildcard tests/diff/*.c)
 DIFF_HOST := $(filter-out tests/diff/native.c tests/diff/guest.c,$(DIFF_SRCS))
 DIFF_HEADERS := $(wildcard tests/diff/*.h)
@@ -139,10 +140,11 @@ build/diff/guest.elf: tests/diff/guest.c $(DIFF_HEADERS) $(GUEST_LIB) guestos/li
 	$(Q)$(GUEST_CC) $(GUEST_CFLAGS) $(GUEST_LDFLAGS) -o $@ $< $(GUEST_LIB) -lgcc
 
 diff: $(B)/ringer $(DIFF_PROGRAMS)
-	build/diff/diff --runner $(B)/ringer --seed 1
+	build/diff/diff --runner $(B)/ringer --accel bt,flavour=checked --seed 1 --cases 100000
+	build/diff/diff --runner $(B)/ringer --accel bt,flavour=direct --seed 2 --cases 100000
 
 diff-long: $(B)/ringer $(DIFF_PROGRAMS)
-	build/diff/diff --runner $(B)/ringer --seed $(SEED) --cases $(CASES)
+	build/diff/diff --runner $(B)/ringer --accel bt,flavour=$(FLAVOUR) --seed $(SEED) --cases $(CASES)
 
 .PHONY: diff diff-long
 

@@ -81,13 +81,13 @@ static bool is_wide_alignment(const struct generator *g, const struct failure *f
 	return false;
 }
 
-/* Which part of a large operand is touched first, and so is in CR2, is the CPU's affair: images, PUSHA, POPA, ENTER. */
+/* Which part of a large operand is touched first, and so is in CR2, is the CPU's affair: images, PUSHA, POPA, ENTER, MASKMOV. */
 static bool is_other_part(const struct generator *g, const struct failure *f)
 {
 	static const ZydisMnemonic large[] = {
-		ZYDIS_MNEMONIC_FXSAVE,	ZYDIS_MNEMONIC_FXRSTOR, ZYDIS_MNEMONIC_FNSAVE, ZYDIS_MNEMONIC_FRSTOR,
-		ZYDIS_MNEMONIC_FNSTENV, ZYDIS_MNEMONIC_FLDENV,	ZYDIS_MNEMONIC_PUSHA,  ZYDIS_MNEMONIC_PUSHAD,
-		ZYDIS_MNEMONIC_POPA,	ZYDIS_MNEMONIC_POPAD,	ZYDIS_MNEMONIC_ENTER,
+		ZYDIS_MNEMONIC_FXSAVE, ZYDIS_MNEMONIC_FXRSTOR,	ZYDIS_MNEMONIC_FNSAVE,	   ZYDIS_MNEMONIC_FRSTOR, ZYDIS_MNEMONIC_FNSTENV,
+		ZYDIS_MNEMONIC_FLDENV, ZYDIS_MNEMONIC_PUSHA,	ZYDIS_MNEMONIC_PUSHAD,	   ZYDIS_MNEMONIC_POPA,	  ZYDIS_MNEMONIC_POPAD,
+		ZYDIS_MNEMONIC_ENTER,  ZYDIS_MNEMONIC_MASKMOVQ, ZYDIS_MNEMONIC_MASKMOVDQU,
 	};
 	struct failure x = *f;
 
@@ -101,7 +101,26 @@ static bool is_other_part(const struct generator *g, const struct failure *f)
 /* An access that wraps at 4 GiB in a segment of 4 GiB may or may not violate the limit (SDM Vol. 3A 5.3). */
 static bool is_wrap(const struct failure *f)
 {
-	return (f->want.vector == EXC_SS || f->want.vector == EXC_GP) && f->got.vector == EXC_PF && f->got.cr2 > 0xfffffe00u;
+	return (f->want.vector == EXC_SS || f->want.vector == EXC_GP) &&
+	       ((f->got.vector == EXC_PF && f->got.cr2 > 0xfffffe00u) || f->got.vector == EXC_AC);
+}
+
+/* The host's POPA changes registers before a fault, Ringer's does not; it is restartable either way. ESP says where to. */
+static bool is_partial_popa(const struct generator *g, const struct failure *f)
+{
+	ZydisDecodedInstruction in;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+	struct failure x = *f;
+
+	if ((f->want.vector != EXC_PF && f->want.vector != EXC_AC) || !insn_at(g, &f->c, f->want.out.eip, &in, ops))
+		return false;
+	if (in.mnemonic != ZYDIS_MNEMONIC_POPA && in.mnemonic != ZYDIS_MNEMONIC_POPAD)
+		return false;
+	for (unsigned i = 0; i < 8; i++)
+		if (i != 4)
+			x.got.out.regs[i] = x.want.out.regs[i];
+	x.got.cr2 = x.want.cr2;
+	return same_state(&x);
 }
 
 /* Wild addresses where the native runner's own memory lies. */
@@ -117,5 +136,5 @@ bool failure_is_known(const struct generator *g, const struct failure *f)
 	if (f->died)
 		return false;
 	return f->want.vector == VECTOR_SYSCALL || is_image_only(g, f) || is_interrupted_compare(g, f) || is_wide_alignment(g, f) ||
-	       is_other_part(g, f) || is_wrap(f) || is_host_memory(f);
+	       is_other_part(g, f) || is_partial_popa(g, f) || is_wrap(f) || is_host_memory(f);
 }
