@@ -6,6 +6,9 @@
  *
  * A case that does not end by itself (a sequence whose jumps made a loop) is ended by a timer and emptied, for the guest as well.
  *
+ * The batch is mapped read-only and results go out by a system call, for a case may write anywhere in this process; only a program's own
+ * image and stack are left for it to hit.
+ *
  * Invariants: built for general registers only, and between a case's entry and exit no C library function is called, for the FPU state,
  * exceptions unmasked, is the case's.
  */
@@ -40,10 +43,10 @@ struct entry {
 } entry asm("entry") __attribute__((aligned(16), used));
 extern const u8 case_over[] asm("case_over");
 
-static struct batch *whole;
-static int segments[2]; /* this program's FS and GS */
-static struct result *current;
-static volatile u32 ticks; /* of the timer since the case began */
+static int segments[2];	      /* this program's FS and GS */
+static struct result current; /* of the case that runs */
+static int number;	      /* of that case */
+static volatile u32 ticks;    /* of the timer since the case began */
 static volatile u32 hung;
 static volatile u32 running; /* a case, as opposed to this program */
 
@@ -51,14 +54,13 @@ static void handler(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;
 	greg_t *g = uc->uc_mcontext.gregs;
-	struct result *r = current;
+	struct result *r = &current;
 
 	(void)info;
 	if (sig == SIGALRM && (++ticks < TICKS_LIMIT || (u32)g[REG_EIP] - CODE_BASE >= CODE_PAGES * 4096))
 		return;
 	if (!running) {
-		fprintf(stderr, "native: signal %d at %08x, address %08lx, case %d\n", sig, (u32)g[REG_EIP], uc->uc_mcontext.cr2,
-			(int)(r - batch_results(whole)));
+		fprintf(stderr, "native: signal %d at %08x, address %08lx, case %d\n", sig, (u32)g[REG_EIP], uc->uc_mcontext.cr2, number);
 		_exit(3);
 	}
 	running = 0;
@@ -122,24 +124,40 @@ static void place(const struct test_case *c, int there)
 	}
 }
 
-static void run_case(const struct batch *b, struct test_case *c, struct result *r)
+static void run_case(const struct batch *b, const struct test_case *c)
 {
 	copy_bytes(&entry, &c->in, offsetof(struct state32, fx));
 	copy_bytes(entry.fx, c->in.fx, FX_SIZE);
 	place(c, 1);
-	current = r;
+	__builtin_memset(&current, 0, sizeof(current));
 	ticks = hung = 0;
 	running = 1;
 	run_code();
 	place(c, 0);
-	collect_memory(b, r);
+	collect_memory(b, &current);
+	normalize(&current);
+}
+
+static void store(const struct batch *b, const void *place_in_batch, const void *data, size_t n)
+{
+	off_t at = (off_t)((const u8 *)place_in_batch - (const u8 *)b);
+
+	if (pwrite(BATCH_FD, data, n, at) != (ssize_t)n)
+		_exit(4);
+}
+
+static void run_and_store(struct batch *b, u32 i)
+{
+	struct test_case *c = &batch_cases(b)[i];
+	u32 empty = 0;
+
+	number = (int)i;
+	run_case(b, c);
 	if (hung) {
-		c->length = 0;
-		memset(r, 0, sizeof(*r));
-		run_case(b, c, r);
-		return;
+		store(b, &c->length, &empty, sizeof(empty));
+		run_case(b, c);
 	}
-	normalize(r);
+	store(b, &batch_results(b)[i], &current, sizeof(current));
 }
 
 static void map_at(u32 address, u32 size, int prot)
@@ -208,18 +226,17 @@ int main(void)
 		perror("native: batch");
 		return 2;
 	}
-	b = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, BATCH_FD, 0);
+	b = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, BATCH_FD, 0);
 	if (b == MAP_FAILED || b->magic != BATCH_MAGIC) {
 		fprintf(stderr, "native: no batch\n");
 		return 2;
 	}
-	whole = b;
 	asm("mov %%fs, %0\n\tmov %%gs, %1" : "=r"(segments[0]), "=r"(segments[1]));
 	map_all(b);
 	catch_signals();
 	forbid_syscalls();
 	setitimer(ITIMER_REAL, &(struct itimerval){{0, TICK_USEC}, {0, TICK_USEC}}, NULL);
 	for (u32 i = 0; i < b->cases; i++)
-		run_case(b, &batch_cases(b)[i], &batch_results(b)[i]);
+		run_and_store(b, i);
 	_exit(0);
 }
