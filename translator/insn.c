@@ -483,19 +483,18 @@ static const struct insn_entry table[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {INSNS(LOWE
 #undef EMULATE
 #undef TRANSFER
 
+static bool is_fcomi(ZydisMnemonic m)
+{
+	return m == ZYDIS_MNEMONIC_FCOMI || m == ZYDIS_MNEMONIC_FCOMIP || m == ZYDIS_MNEMONIC_FUCOMI || m == ZYDIS_MNEMONIC_FUCOMIP;
+}
+
 /* What an instruction set extension needs in CPUID: 0 nothing, ~0 never offered. */
 static u64 needed_feature(const ZydisDecodedInstruction *in)
 {
 	switch (in->meta.isa_ext) {
 	case ZYDIS_ISA_EXT_BASE:
-		switch (in->meta.isa_set) {
-		case ZYDIS_ISA_SET_CMOV:
+		if (in->meta.isa_set == ZYDIS_ISA_SET_CMOV)
 			return CPUF_CMOV;
-		case ZYDIS_ISA_SET_FXSAVE:
-			return CPUF_FXSR;
-		default:
-			break;
-		}
 		switch (in->mnemonic) {
 		case ZYDIS_MNEMONIC_CMPXCHG8B:
 			return CPUF_CX8;
@@ -515,11 +514,13 @@ static u64 needed_feature(const ZydisDecodedInstruction *in)
 	case ZYDIS_ISA_EXT_AMD3DNOW_PREFETCH:
 		return 0;
 	case ZYDIS_ISA_EXT_X87:
-		return CPUF_FPU;
+		/* FCMOVcc, FCOMI and FUCOMI need both (SDM Vol. 2A, FCMOVcc). */
+		return in->meta.isa_set == ZYDIS_ISA_SET_FCMOV || is_fcomi(in->mnemonic) ? CPUF_FPU | CPUF_CMOV : CPUF_FPU;
 	case ZYDIS_ISA_EXT_MMX:
 		return CPUF_MMX;
 	case ZYDIS_ISA_EXT_SSE:
-		return CPUF_SSE;
+		/* FXSAVE and FXRSTOR are older than SSE: a Pentium II has them. */
+		return in->meta.isa_set == ZYDIS_ISA_SET_FXSAVE ? CPUF_FXSR : CPUF_SSE;
 	case ZYDIS_ISA_EXT_SSE2:
 		return CPUF_SSE2;
 	case ZYDIS_ISA_EXT_SSE3:

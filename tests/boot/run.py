@@ -116,6 +116,12 @@ def small_memory(run):
 
 
 @case
+def pentium2(run):
+    """A CPU with FXSAVE and without SSE: the kernel saves the x87 and MMX state with it."""
+    run.run_test("686", "memory", "ringer.memory=64", memory=64, options=("-cpu", "pentium2"))
+
+
+@case
 def serial_file(run):
     path = os.path.join(LOGS, "serial-file.out")
     machine = run.start("686", "ringer.test=reboot", options=("-no-reboot", "-serial", f"file:{path}"))
