@@ -480,7 +480,9 @@ void lower_generic(struct xlate *x)
 	}
 	emit_ident(x, true);
 	end_access(x, c);
-	/* In a window the host's own FDP says it: see fpu_track. */
-	if (c && records_data_pointer(x))
+	if (records_data_pointer(x)) {
+		if (x->ref.window)
+			emit_lea32(x, R8, x->ref.base, x->ref.index, x->ref.scale, x->ref.disp);
 		emit_store_v(x, R8, offsetof(struct vcpu, fpu_dp));
+	}
 }
