@@ -76,6 +76,7 @@ struct rtc {
 	bool time_set; /* a time register was written since SET */
 	u8 wday_skew;  /* what the guest's day of the week is ahead of the calendar's, 0..6 */
 	s64 seen_sec;  /* flags are up to date to this second */
+	u64 last_tick; /* vm time when PF was last set: paces catching up; not saved */
 	u64 seen_period;
 };
 
@@ -212,7 +213,9 @@ static void rtc_arm(struct rtc *r)
 	u64 now = clock_ns(&r->vm->clock), deadline = UINT64_MAX;
 
 	if ((wanted & B_PIE) && period)
-		deadline = muldiv64((r->seen_period + 1) * period, NS_PER_SEC, OSC_HZ) + 1;
+		/* Missed interrupts follow at twice the rate. */
+		deadline = MAX(muldiv64((r->seen_period + 1) * period, NS_PER_SEC, OSC_HZ) + 1,
+			       r->last_tick + muldiv64(period, NS_PER_SEC, 2 * OSC_HZ));
 	if (rtc_updating(r)) {
 		if (wanted & B_UIE)
 			deadline = MIN(deadline, now + NS_PER_SEC - nsec);
@@ -242,9 +245,14 @@ static void rtc_sync(struct rtc *r)
 	if (period) {
 		u64 n = rtc_period_number(r, period);
 
-		if (n != r->seen_period)
+		if (n != r->seen_period && !(r->cmos[REG_C] & C_PF)) {
 			r->cmos[REG_C] |= C_PF;
-		r->seen_period = n;
+			r->last_tick = clock_ns(&r->vm->clock);
+			/* A guest that takes the interrupts gets those that a starved process missed, up to a second's; others see a flag. */
+			r->seen_period = r->cmos[REG_B] & B_PIE ? MAX(r->seen_period + 1, n - MIN(n, OSC_HZ / period)) : n;
+		} else if (!(r->cmos[REG_B] & B_PIE)) {
+			r->seen_period = n;
+		}
 	}
 	if (rtc_updating(r) && sec > r->seen_sec) {
 		r->cmos[REG_C] |= C_UF;
