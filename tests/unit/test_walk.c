@@ -286,6 +286,7 @@ Suite *walk_suite(void)
 	Suite *s = suite_create("walk");
 	TCase *c = tcase_create("walk");
 
+	tcase_set_timeout(c, 30);
 	tcase_add_test(c, random_tables);
 	tcase_add_test(c, permissions);
 	tcase_add_test(c, not_present);
