@@ -84,11 +84,28 @@ void clock_init(struct clock *c)
 	c->tsc_offset = 0;
 	c->rtc_offset_sec = 0;
 	c->offset_ns = -(s64)monotonic_ns();
+	c->stopped = false;
+}
+
+void clock_stop(struct clock *c)
+{
+	if (c->stopped)
+		return;
+	c->offset_ns = (s64)clock_ns(c);
+	c->stopped = true;
+}
+
+void clock_start(struct clock *c)
+{
+	if (!c->stopped)
+		return;
+	c->offset_ns -= (s64)monotonic_ns();
+	c->stopped = false;
 }
 
 u64 clock_ns(const struct clock *c)
 {
-	return monotonic_ns() + (u64)c->offset_ns;
+	return (c->stopped ? 0 : monotonic_ns()) + (u64)c->offset_ns;
 }
 
 u64 clock_tsc(const struct clock *c)

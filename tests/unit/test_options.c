@@ -159,7 +159,7 @@ static const struct {
 	{"-kernel k -M q35", "unsupported machine type 'q35'"},
 	{"-kernel k -accel kvm", "'kvm' is not supported"},
 	{"-kernel k -accel tcg", "'tcg' is not supported"},
-	{"-kernel k -accel bt,flavour=direct", "unsupported flavour 'direct'"},
+	{"-kernel k -accel bt,flavour=fast", "invalid flavour 'fast'"},
 	{"-kernel k -accel bt,tb-size=0", "between 1 and 1024"},
 	{"-kernel k -accel bt,tb-size=x", "not a number"},
 	{"-kernel k -accel bt,foo=1", "invalid property 'foo'"},
