@@ -104,17 +104,14 @@ static enum fetch decode_straddling(struct xlate *x, const u8 *code, u32 avail)
 	if (err >= 0)
 		raise_pf(v, linear, (u32)err);
 	const u8 *next = ram_ptr(&v->vm->mem, w.pa);
+	/* As for code that lies wholly where there is no memory; and a TU's bytes are in RAM, or nobody could tell that they have changed. */
+	if (!next)
+		raise_exception(v, EXC_UD);
 	memcpy(bytes, code, avail);
-	if (next)
-		memcpy(bytes + avail, next, 15 - avail);
-	else
-		memset(bytes + avail, 0xff, 15 - avail);
-	enum fetch f = decode(x, bytes, 15);
-	if (next) {
-		x->tu->flags |= TU_STRADDLES;
-		x->tu->pa2 = w.pa;
-	}
-	return f;
+	memcpy(bytes + avail, next, 15 - avail);
+	x->tu->flags |= TU_STRADDLES;
+	x->tu->pa2 = w.pa;
+	return decode(x, bytes, 15);
 }
 
 static void log_insn(const struct xlate *x)
@@ -181,7 +178,7 @@ static void translate_body(struct xlate *x, const u8 *page)
 			if (log_on(LOG_IN_ASM))
 				log_print("  %08x  (undefined)\n", x->eip);
 			emit_callout(x, emu_ud, true);
-			tu->guest_len = (u16)(x->eip - tu->eip + MIN(15, avail));
+			tu->guest_len = (u16)(x->eip - tu->eip + (tu->flags & TU_STRADDLES ? 15 : MIN(15, avail)));
 			x->insn++;
 			break;
 		}
