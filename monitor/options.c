@@ -22,6 +22,8 @@
 #define TC_DEFAULT  (64 * MIB)
 #define TC_MIN_MIB  1
 #define TC_MAX_MIB  1024
+#define MAPS_MIN    300
+#define MAPS_MAX    0x7fffffff
 
 /* X(name, handler, argument or NULL, help) */
 #define OPTIONS(X)                                                                                                                         \
@@ -33,7 +35,7 @@
 	X("smp", opt_smp, "N", "number of CPUs: 1")                                                                                        \
 	X("M", opt_machine, "pc", "machine type")                                                                                          \
 	X("machine", opt_machine, "pc", "the same")                                                                                        \
-	X("accel", opt_accel, "bt[,PROP=V]", "binary translation; flavour=auto|direct|checked, tb-size=MiB of translated code")                        \
+	X("accel", opt_accel, "bt[,PROP=V]", "binary translation; flavour=auto|direct|checked, tb-size=MiB of translated code, max-maps=N host mappings") \
 	X("nographic", opt_nographic, NULL, "serial port 0 on this terminal; Ctrl-A h for help, Ctrl-A x to quit")                         \
 	X("display", opt_none, "none", "there is none")                                                                                    \
 	X("vga", opt_none, "none", "there is none")                                                                                        \
@@ -218,7 +220,8 @@ static void opt_accel(struct options *o, const char *name, const char *arg)
 	bool first = true;
 
 	if (strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0) {
-		printf("Accelerators:\n  bt    binary translation: flavour=auto|direct|checked, tb-size=MiB (%d to %d)\n", TC_MIN_MIB, TC_MAX_MIB);
+		printf("Accelerators:\n  bt    binary translation: flavour=auto|direct|checked, tb-size=MiB (%d to %d), max-maps=N (from %d)\n", TC_MIN_MIB, TC_MAX_MIB,
+		       MAPS_MIN);
 		exit(0);
 	}
 	while (next_item(name, &arg, &it)) {
@@ -239,6 +242,8 @@ static void opt_accel(struct options *o, const char *name, const char *arg)
 				fatal("-%s: invalid flavour '%s': 'auto', 'direct' and 'checked' are there", name, it.value);
 		} else if (strcmp(it.key, "tb-size") == 0 && it.has_value) {
 			o->tc_size = number_between(name, "tb-size", it.value, TC_MIN_MIB, TC_MAX_MIB) * MIB;
+		} else if (strcmp(it.key, "max-maps") == 0 && it.has_value) {
+			o->max_maps = (u32)number_between(name, "max-maps", it.value, MAPS_MIN, MAPS_MAX);
 		} else {
 			fatal("-%s: invalid property '%s'", name, it.key);
 		}

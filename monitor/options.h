@@ -24,6 +24,7 @@ struct options {
 	const char *cpu_model;
 	u64 cpu_plus, cpu_minus; /* feature bits, see cpuid.h */
 	enum flavour flavour;
+	u32 max_maps;	    /* -accel bt,max-maps=N: taken for vm.max_map_count where that is larger; 0: the system's */
 	u64 tc_size;	    /* bytes; -accel bt,tb-size=MiB; default 64 MiB */
 	s64 rtc_offset_sec; /* -rtc base=: added to the host's time */
 	bool debug_exit;
