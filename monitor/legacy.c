@@ -8,6 +8,7 @@
  */
 #include "monitor/emulate.h"
 #include "monitor/segment.h"
+#include "shadowpt/access.h"
 
 /* --- flags --- */
 
@@ -227,11 +228,19 @@ int emu_enter(struct vcpu *v, const struct emu_insn *i)
 	return EMU_NEXT;
 }
 
+/* PUSHA and POPA are eight accesses of the operand's size, each checked. */
+static void check_alignment(struct vcpu *v, const struct emu_insn *i)
+{
+	if (access_checks_alignment(v) && (v->regs[REG_ESP] & (i->opsize - 1u)))
+		raise_error(v, EXC_AC, 0);
+}
+
 /* Memory order is EDI (lowest) to EAX; the slot of ESP holds its value before the instruction. */
 int emu_pusha(struct vcpu *v, const struct emu_insn *i)
 {
 	u32 words[8];
 
+	check_alignment(v, i);
 	for (unsigned n = 0; n < 8; n++)
 		words[n] = v->regs[7 - n];
 	v->regs[REG_ESP] = stack_push(v, &v->seg[SEG_SS], v->regs[REG_ESP], words, 8, i->opsize, acc_cpl(v), 0);
@@ -243,6 +252,7 @@ int emu_popa(struct vcpu *v, const struct emu_insn *i)
 {
 	u32 words[8];
 
+	check_alignment(v, i);
 	stack_read(v, v->regs[REG_ESP], words, 8, i->opsize);
 	for (unsigned n = 0; n < 8; n++)
 		if (7 - n != REG_ESP)
