@@ -3,7 +3,7 @@
  *
  *	diff [--seed N] [--cases N] [--case N] [--verbose] [--runner RINGER] [--accel OPTION] [--native FILE] [--guest FILE] [--dir DIR]
  *
- * OPTION is Ringer's -accel: "bt,flavour=direct". With --runner qemu-system-i386 --accel tcg the same cases test QEMU, and the harness.
+ * OPTION is Ringer's -accel: "bt,flavour=direct".
  *
  * A failing case is reduced to the shortest part of it that still fails. The last line is "diff: N passed, N failed" (cases); the SUMMARY
  * line counts mnemonics instead, for a suite that adds up with others.

@@ -10,7 +10,7 @@
 #include "tests/diff/case.h"
 
 struct paths {
-	const char *runner; /* Ringer, or a QEMU */
+	const char *runner; /* Ringer */
 	const char *accel;  /* its -accel option */
 	const char *native, *guest;
 	const char *dir; /* for the files in between */
@@ -27,6 +27,7 @@ struct outcome {
 	u32 count;
 	u32 uncounted; /* mismatches beyond what the guest reports */
 	u32 pointer_mismatches;
+	u32 deaths; /* of the runner */
 };
 
 /* Room for a batch of n cases, pages and cases to be filled in. Exits on failure. */
