@@ -11,14 +11,16 @@
 
 struct tu;
 
+#define WINDOW_WRITERS 4
+
 /* One per RAM page. */
 struct page_desc {
 	u64 granules;     /* bit g: bytes 64g..64g+63 belong to some TU */
 	u32 tus;          /* index + 1 of the first TU that has bytes on this page; chained by tu->page_next */
 	u32 writer[2];    /* linear page << 1 | table of write entries made for this page; stale ones are harmless */
 	u8 writers;       /* how many of them are in use; 3: too many to remember */
-	u8 window_writers; /* the same for windows */
-	u32 window_writer[2]; /* window number << 20 | linear page */
+	u8 window_writers; /* the same for windows; WINDOW_WRITERS + 1: too many */
+	u32 window_writer[WINDOW_WRITERS]; /* window number << 20 | linear page */
 	u32 traces;       /* shadowpt/window.c: index of the first use as a page table; 0 none */
 };
 

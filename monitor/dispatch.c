@@ -413,15 +413,13 @@ static void run(struct vcpu *v, bool missed)
 		tu_chain(v, x, to);
 }
 
-/* User code of an address space that has a window runs direct, unless every access must be looked at. */
+/* Code whose privilege and address space have a window runs direct, unless every access must be looked at. */
 static void choose_flavour(struct vcpu *v)
 {
-	if (v->vm->opt.flavour == FLAVOUR_DIRECT && !v->window)
+	if (v->cpl == 3 && v->vm->opt.flavour == FLAVOUR_DIRECT && !v->user_window)
 		window_tick(v);
-	if (!v->window || v->table == v->mmu->table[MMU_EMPTY])
-		return;
-	v->mode |= MODE_DIRECT;
-	window_enter(v);
+	if (v->table != v->mmu->table[MMU_EMPTY] && window_enter(v))
+		v->mode |= MODE_DIRECT;
 }
 
 void vcpu_run(struct vcpu *v)
@@ -456,8 +454,7 @@ void vcpu_run(struct vcpu *v)
 		}
 		v->mode = mode_compute(v);
 		v->table = softmmu_table(v);
-		if (v->cpl == 3)
-			choose_flavour(v);
+		choose_flavour(v);
 		/* What the vCPU could act upon now; the rest waits for IF. */
 		v->event_mask = EV_STOP | EV_RESET | EV_STATS | (v->nmi_blocked ? 0 : EV_NMI) | (v->sysflags & EFLAGS_IF ? EV_INTR : 0);
 		if (needs_single(v))

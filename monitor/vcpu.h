@@ -103,7 +103,8 @@ struct vcpu {
 	struct softmmu *mmu;
 	struct xlate *xlate;
 	struct windows *windows;
-	struct window *window; /* of the current address space, or NULL: run its user code checked */
+	struct window *window; /* in use, or NULL: code runs checked */
+	struct window *user_window; /* of the current address space, or NULL */
 	struct tc *tc;
 	const struct cpu_model *model;
 	u64 features; /* of the model, after +f,-f: CPUF_* of cpuid.h */

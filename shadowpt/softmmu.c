@@ -251,7 +251,7 @@ void mmu_flush_all(struct vcpu *v)
 	v->stats.tlb_flush_all++;
 	drop_all(v->mmu);
 	jc_flush_all(v);
-	windows_drop(v);
+	windows_flush(v);
 }
 
 void mmu_flush_nonglobal(struct vcpu *v)
@@ -265,6 +265,7 @@ void mmu_flush_nonglobal(struct vcpu *v)
 void mmu_invlpg(struct vcpu *v, u32 linear)
 {
 	v->stats.tlb_invlpg++;
+	window_sync(v);
 	u32 page = linear >> PAGE_SHIFT;
 	/* INVLPG of any address in a large page drops all of it (SDM Vol. 3A 4.10.4.1). */
 	if (v->mmu->large[linear >> 22]) {

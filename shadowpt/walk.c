@@ -70,6 +70,19 @@ static int fault(int acc, u32 code, bool nx_matters)
 	return (int)code;
 }
 
+/* What a successful walk says beyond the address; pte is NULL for a large page. */
+static void result(const struct vcpu *v, struct walk *w, const struct level *pde, const struct level *pte, u64 rights, bool writable)
+{
+	w->writable = writable;
+	w->global = ((pte ? pte : pde)->value & PTE_G) && (v->cr4 & CR4_PGE);
+	w->user = rights & PTE_U;
+	w->paged = true;
+	w->large = !pte;
+	w->pde = pde->value;
+	w->pde_pa = pde->pa;
+	w->table_pa = pte ? pte->pa & ~(u64)PAGE_MASK : 0;
+}
+
 static int walk_legacy(struct vcpu *v, u32 lin, int acc, struct walk *w, bool commit)
 {
 	struct level pde, pte;
@@ -101,11 +114,7 @@ again:
 		if ((!large && !set_bits(v, &pde, PTE_A)) || !set_bits(v, leaf, write ? PTE_A | PTE_D : PTE_A))
 			goto again;
 	}
-	w->writable = may_write && (write || (leaf->value & PTE_D));
-	w->global = (leaf->value & PTE_G) && (v->cr4 & CR4_PGE);
-	w->large = large;
-	w->pde_pa = pde.pa;
-	w->table_pa = large ? 0 : pte.pa & ~(u64)PAGE_MASK;
+	result(v, w, &pde, large ? NULL : &pte, rights, may_write && (write || (leaf->value & PTE_D)));
 	return -1;
 }
 
@@ -147,11 +156,7 @@ again:
 		if ((!large && !set_bits(v, &pde, PTE_A)) || !set_bits(v, leaf, write ? PTE_A | PTE_D : PTE_A))
 			goto again;
 	}
-	w->writable = may_write && (write || (leaf->value & PTE_D));
-	w->global = (leaf->value & PTE_G) && (v->cr4 & CR4_PGE);
-	w->large = large;
-	w->pde_pa = pde.pa;
-	w->table_pa = large ? 0 : pte.pa & ~(u64)PAGE_MASK;
+	result(v, w, &pde, large ? NULL : &pte, rights, may_write && (write || (leaf->value & PTE_D)));
 	return -1;
 }
 
@@ -161,7 +166,8 @@ static int walk_any(struct vcpu *v, u32 linear, int acc, struct walk *w, bool co
 	if (!(v->cr0 & CR0_PG)) {
 		w->pa = linear;
 		w->writable = w->global = true;
-		w->large = false;
+		w->large = w->user = w->paged = false;
+		w->pde = w->pde_pa = w->table_pa = 0;
 	} else {
 		err = v->cr4 & CR4_PAE ? walk_pae(v, linear, acc, w, commit) : walk_legacy(v, linear, acc, w, commit);
 	}

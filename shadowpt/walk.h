@@ -8,7 +8,10 @@ struct walk {
 	u64 pa;        /* guest-physical address of the byte asked for */
 	bool writable; /* a write at this privilege is allowed and D is set already: the page may be entered as writable */
 	bool global;   /* survives MOV CR3 */
+	bool user;     /* U = 1 at every level */
+	bool paged;    /* there are page tables: pde_pa and table_pa hold */
 	bool large;    /* mapped by a 4 MB or 2 MB page */
+	u64 pde;       /* the page-directory entry used */
 	u64 pde_pa;    /* guest-physical address of the page-directory entry used */
 	u64 table_pa;  /* of the page table; 0 if large */
 };

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 
 #include "cache/smc.h"
+#include "monitor/cpuid.h"
 #include "monitor/fpu.h"
 #include "monitor/log.h"
 #include "monitor/vm.h"
@@ -38,7 +39,8 @@
 struct region {
 	u64 mapped[REGION_PAGES / 64];
 	u64 writable[REGION_PAGES / 64];
-	u64 pde_pa, table_pa; /* table_pa 0: a large page */
+	u64 pde_pa, table_pa; /* table_pa 0: a large page; pde_pa 0: no paging */
+	u64 pde;              /* the directory entry when the region was made */
 	u32 count;            /* pages mapped */
 	u32 next_free;
 	u16 window, number;
@@ -47,9 +49,18 @@ struct region {
 	u32 next_use[2], prev_use[2];
 };
 
+/*
+ * The supervisor's window serves all address spaces. Its regions do not use their directory: the directories of the current address space are used as a whole (roots,
+ * pool entries of their own), and a CR3 load compares the entries of the regions that live.
+ */
+#define ROOT_NUMBER 0xffff
+
 struct window {
 	u8 *base;
-	bool used;
+	bool used, kernel;
+	u16 live_count;
+	u16 live[REGION_COUNT]; /* numbers of the regions in use */
+	u32 root[4];            /* kernel: index + 1 of the root uses */
 	u32 cr3;
 	u64 pdpte[4];
 	bool pae;
@@ -60,13 +71,17 @@ struct window {
 	u32 zap_count;
 };
 
+#define KERNEL_WINDOW WINDOW_COUNT
+
 struct windows {
-	struct window window[WINDOW_COUNT];
+	struct window window[WINDOW_COUNT + 1];
+	u32 paging; /* the bits of CR0, CR4, EFER and A20 that windows were made under */
 	struct region *pool;
 	u32 free_region; /* index + 1 */
 	u32 mappings, budget;
 	u64 clock;
 	u8 *gs; /* what GS base holds */
+	bool kernel_refused;
 	struct {
 		u32 cr3, ticks;
 	} heat[HEAT_SLOTS];
@@ -122,12 +137,16 @@ static void remove_use(struct vcpu *v, u32 index, u32 which)
 
 static void drop_region(struct vcpu *v, struct window *w, u32 number)
 {
-	u32 index = w->region[number] - 1u;
+	u32 index = w->region[number] - 1u, i = 0;
 	struct region *r = region_at(v, index);
-	remove_use(v, index, 0);
+	if (!w->kernel)
+		remove_use(v, index, 0);
 	if (r->table_pa)
 		remove_use(v, index, 1);
 	w->region[number] = 0;
+	while (w->live[i] != number)
+		i++;
+	w->live[i] = w->live[--w->live_count];
 	r->next_free = v->windows->free_region;
 	v->windows->free_region = index + 1;
 }
@@ -150,9 +169,8 @@ static void reset(struct vcpu *v, struct window *w)
 	if (!w->mappings)
 		return;
 	unmap(w, 0, 1u << 20);
-	for (u32 i = 0; i < REGION_COUNT; i++)
-		if (w->region[i])
-			drop_region(v, w, i);
+	while (w->live_count)
+		drop_region(v, w, w->live[w->live_count - 1]);
 	count_mappings(v, w, -(s32)w->mappings);
 	w->zap_count = 0;
 	v->stats.window_resets++;
@@ -164,9 +182,8 @@ static void zap_region(struct vcpu *v, struct window *w, u32 number)
 	drop_region(v, w, number);
 	v->stats.window_zaps++;
 	/* A window without regions is empty, whatever the count of its mappings has come to. */
-	for (u32 i = 0; i < REGION_COUNT; i++)
-		if (w->region[i])
-			return;
+	if (w->live_count)
+		return;
 	count_mappings(v, w, -(s32)w->mappings);
 	w->zap_count = 0;
 }
@@ -225,6 +242,27 @@ static void queue_zap(struct vcpu *v, struct window *w, u32 page)
 
 /* ---- traces ---- */
 
+/* Directory entries of the current address space have been written: zaps the supervisor's regions that came from them. */
+static bool root_write(struct vcpu *v, struct window *w, const struct region *root, u64 pa, u32 n)
+{
+	u64 from = MAX(pa, root->pde_pa), to = MIN(pa + n, root->pde_pa + PAGE_SIZE);
+	u32 size = root->entry_size, each = size == 4 ? 2 : 1;
+	bool zapped = false;
+	if (from >= to)
+		return false;
+	for (u32 e = (u32)(from - root->pde_pa) / size; e <= (u32)(to - 1 - root->pde_pa) / size; e++) {
+		for (u32 k = 0; k < each; k++) {
+			/* root->count: the first region that the directory maps. */
+			u32 number = root->count + e * each + k;
+			if (w->region[number]) {
+				zap_region(v, w, number);
+				zapped = true;
+			}
+		}
+	}
+	return zapped;
+}
+
 void window_table_write(struct vcpu *v, u64 pa, u32 n)
 {
 	struct page_desc *d = desc_of(v, pa);
@@ -237,6 +275,11 @@ void window_table_write(struct vcpu *v, u64 pa, u32 n)
 		struct window *w = &v->windows->window[r->window];
 		u32 number = r->number;
 		next = r->next_use[which];
+		if (number == ROOT_NUMBER) {
+			if (root_write(v, w, r, pa, n))
+				next = d->traces;
+			continue;
+		}
 		if (!which) {
 			if (pa < r->pde_pa + r->entry_size && r->pde_pa < pa + n) {
 				/* The region's other use may be the next in line: begin again. */
@@ -266,7 +309,7 @@ void window_table_write(struct vcpu *v, u64 pa, u32 n)
 void window_protect_page(struct vcpu *v, struct page_desc *d)
 {
 	struct windows *ws = v->windows;
-	if (d->window_writers == 3) {
+	if (d->window_writers > WINDOW_WRITERS) {
 		windows_drop(v);
 	} else {
 		for (u32 i = 0; i < d->window_writers; i++) {
@@ -282,14 +325,29 @@ void window_protect_page(struct vcpu *v, struct page_desc *d)
 	d->window_writers = 0;
 }
 
-static void remember_writer(struct page_desc *d, u32 which)
+static bool is_writable(struct vcpu *v, u32 which)
 {
-	for (u32 i = 0; i < d->window_writers && i < 2; i++)
+	struct window *w = &v->windows->window[which >> 20];
+	u32 page = which & 0xfffff, index = w->region[page / REGION_PAGES];
+	return index && (region_at(v, index - 1)->writable[page % REGION_PAGES / 64] >> (page % 64) & 1);
+}
+
+static void remember_writer(struct vcpu *v, struct page_desc *d, u32 which)
+{
+	u32 kept = 0;
+	for (u32 i = 0; i < d->window_writers && i < WINDOW_WRITERS; i++)
 		if (d->window_writer[i] == which)
 			return;
-	if (d->window_writers < 2)
+	/* Those that are not writable any more make room. */
+	if (d->window_writers == WINDOW_WRITERS) {
+		for (u32 i = 0; i < WINDOW_WRITERS; i++)
+			if (is_writable(v, d->window_writer[i]))
+				d->window_writer[kept++] = d->window_writer[i];
+		d->window_writers = (u8)kept;
+	}
+	if (d->window_writers < WINDOW_WRITERS)
 		d->window_writer[d->window_writers] = which;
-	if (d->window_writers < 3)
+	if (d->window_writers <= WINDOW_WRITERS)
 		d->window_writers++;
 }
 
@@ -298,9 +356,9 @@ static void remember_writer(struct page_desc *d, u32 which)
 static void evict_for(struct vcpu *v, struct window *keep)
 {
 	struct windows *ws = v->windows;
-	while (ws->mappings + AROUND * 2 > ws->budget) {
+	while (ws->mappings + REGION_PAGES > ws->budget) {
 		struct window *victim = NULL;
-		for (u32 i = 0; i < WINDOW_COUNT; i++) {
+		for (u32 i = 0; i <= WINDOW_COUNT; i++) {
 			struct window *w = &ws->window[i];
 			if (w != keep && w->mappings && (!victim || w->last_use < victim->last_use))
 				victim = w;
@@ -321,49 +379,59 @@ static struct region *need_region(struct vcpu *v, struct window *w, u32 number, 
 		return NULL;
 	u32 index = ws->free_region - 1;
 	struct region *r = region_at(v, index);
-	if (!desc_of(v, walk->pde_pa) || (walk->table_pa && !desc_of(v, walk->table_pa)))
+	if (walk->paged && (!desc_of(v, walk->pde_pa) || (walk->table_pa && !desc_of(v, walk->table_pa))))
 		return NULL;
 	ws->free_region = r->next_free;
 	memset(r, 0, sizeof(*r));
 	r->window = (u16)(w - ws->window);
 	r->number = (u16)number;
-	r->entry_size = w->pae ? 8 : 4;
+	r->entry_size = v->cr4 & CR4_PAE ? 8 : 4;
 	r->pde_pa = walk->pde_pa;
 	r->table_pa = walk->table_pa;
+	r->pde = walk->pde;
 	w->region[number] = (u16)(index + 1);
-	add_use(v, index, 0);
+	w->live[w->live_count++] = (u16)number;
+	if (!w->kernel)
+		add_use(v, index, 0);
 	if (r->table_pa)
 		add_use(v, index, 1);
 	return r;
 }
 
-/* What a page beside the faulting one may be mapped as without touching the guest's tables: PROT_NONE if it may not. */
-static int neighbour(struct vcpu *v, const struct region *r, u32 page, u64 *pa)
+/* RAM that may be mapped, and with which of the rights `prot`. */
+static int page_rights(struct vcpu *v, u64 pa, int prot)
 {
-	u64 e;
-	u32 entry = r->entry_size == 4 ? page & 1023 : page & 511;
-	const u8 *p = ram_ptr(&v->vm->mem, r->table_pa + (u64)entry * r->entry_size);
-	if (!p)
-		return PROT_NONE;
-	e = r->entry_size == 4 ? *(const u32 *)p : *(const u64 *)p;
-	/* P, U and A. */
-	if ((e & 0x25) != 0x25 || (r->entry_size == 8 && (e >> 36 & 0x7ffffff)))
-		return PROT_NONE;
-	*pa = e & (r->entry_size == 4 ? 0xfffff000ull : 0xffffff000ull);
-	u8 *host = ram_ptr(&v->vm->mem, *pa);
-	if (!host || memory_is_hole(*pa) || !v->vm->mem.a20_open)
+	u8 *host = ram_ptr(&v->vm->mem, pa);
+	if (!host || memory_is_hole(pa))
 		return PROT_NONE;
 	struct page_desc *d = smc_page(v, ram_page(&v->vm->mem, host));
-	/* W and D, and the directory's W. */
-	bool pde_w = *(const u32 *)ram_ptr(&v->vm->mem, r->pde_pa) & 2;
-	return (e & 0x42) == 0x42 && pde_w && !d->granules && !d->traces ? PROT_READ | PROT_WRITE : PROT_READ;
+	return d->granules || d->traces ? prot & ~PROT_WRITE : prot;
 }
 
+/* What a page beside the faulting one may be mapped as without touching the guest's tables: PROT_NONE if it may not. */
+static int neighbour(struct vcpu *v, const struct window *w, const struct region *r, u32 page, u64 *pa)
+{
+	u32 entry = r->entry_size == 4 ? page & 1023 : page & 511;
+	const u8 *p = ram_ptr(&v->vm->mem, r->table_pa + (u64)entry * r->entry_size);
+	if (!p || !v->vm->mem.a20_open)
+		return PROT_NONE;
+	u64 e = r->entry_size == 4 ? *(const u32 *)p : *(const u64 *)p, both = e & r->pde;
+	/* P and A; nothing reserved; U = 1 in a user's window only. */
+	if ((e & 0x21) != 0x21 || (r->entry_size == 8 && (e >> CPU_PHYS_BITS & 0x7ffffff)) || !(both & 4) != w->kernel)
+		return PROT_NONE;
+	*pa = e & (r->entry_size == 4 ? 0xfffff000ull : 0xffffff000ull);
+	/* W and D. */
+	bool writable = (e & 0x40) && ((both & 2) || (w->kernel && !(v->cr0 & CR0_WP)));
+	return page_rights(v, *pa, writable ? PROT_READ | PROT_WRITE : PROT_READ);
+}
+
+/* Large runs are left to be populated as they are touched: much of them may never be. */
 static bool map_run(struct vcpu *v, struct window *w, u32 page, u64 pa, u32 pages, int prot)
 {
 	struct memory *m = &v->vm->mem;
 	u8 *host = ram_ptr(m, pa);
-	if (mmap(w->base + (u64)page * PAGE_SIZE, (u64)pages * PAGE_SIZE, prot, MAP_SHARED | MAP_FIXED | MAP_POPULATE, m->fd, host - m->ram) == MAP_FAILED)
+	int flags = MAP_SHARED | MAP_FIXED | (pages <= AROUND ? MAP_POPULATE : 0);
+	if (mmap(w->base + (u64)page * PAGE_SIZE, (u64)pages * PAGE_SIZE, prot, flags, m->fd, host - m->ram) == MAP_FAILED)
 		return false;
 	struct region *r = region_at(v, w->region[page / REGION_PAGES] - 1u);
 	for (u32 i = 0; i < pages; i++) {
@@ -375,7 +443,7 @@ static bool map_run(struct vcpu *v, struct window *w, u32 page, u64 pa, u32 page
 		r->writable[n / 64] &= ~bit;
 		if (prot & PROT_WRITE) {
 			r->writable[n / 64] |= bit;
-			remember_writer(smc_page(v, ram_page(m, host) + i), (u32)(w - v->windows->window) << 20 | (page + i));
+			remember_writer(v, smc_page(v, ram_page(m, host) + i), (u32)(w - v->windows->window) << 20 | (page + i));
 		}
 	}
 	count_mappings(v, w, 2);
@@ -384,27 +452,29 @@ static bool map_run(struct vcpu *v, struct window *w, u32 page, u64 pa, u32 page
 	return true;
 }
 
-/* The faulting page, and those around it that the guest has touched already, in runs. */
+/*
+ * The faulting page, and in runs those around it: of a page table's those that the guest has touched already, of a large page (or without paging) all.
+ */
 static bool map_around(struct vcpu *v, struct window *w, struct region *r, u32 page, u64 pa, int prot)
 {
-	u32 first = page & ~(AROUND - 1);
+	u32 span = r->table_pa ? AROUND : REGION_PAGES, first = page & ~(span - 1);
 	u64 run_pa = 0, p = 0;
 	u32 run_page = 0, run = 0;
 	int run_prot = PROT_NONE;
-	if (!r->table_pa)
-		return map_run(v, w, page, pa & ~(u64)PAGE_MASK, 1, prot);
-	for (u32 i = 0; i <= AROUND; i++) {
+	pa &= ~(u64)PAGE_MASK;
+	for (u32 i = 0; i <= span; i++) {
 		u32 at = first + i;
 		int here = PROT_NONE;
-		if (i == AROUND) {
+		if (i == span) {
 			;
-		} else if (at == page) {
-			here = prot;
-			p = pa & ~(u64)PAGE_MASK;
+		} else if (at == page || !r->table_pa) {
+			p = pa + ((u64)at - page) * PAGE_SIZE;
+			here = page_rights(v, p, prot);
 		} else if (!(r->mapped[at % REGION_PAGES / 64] >> (at % 64) & 1)) {
-			here = neighbour(v, r, at, &p);
+			here = neighbour(v, w, r, at, &p);
 		}
-		bool joins = run && here == run_prot && p == run_pa + (u64)run * PAGE_SIZE && ram_ptr(&v->vm->mem, p) == ram_ptr(&v->vm->mem, run_pa) + (u64)run * PAGE_SIZE;
+		bool joins = run && here == run_prot && p == run_pa + (u64)run * PAGE_SIZE &&
+			     ram_ptr(&v->vm->mem, p) == ram_ptr(&v->vm->mem, run_pa) + (u64)run * PAGE_SIZE;
 		if (joins && here != PROT_NONE) {
 			run++;
 			continue;
@@ -423,7 +493,7 @@ enum window_fault window_fault(struct vcpu *v, u64 offset, bool write, u32 *erro
 {
 	struct window *w = v->window;
 	struct walk walk;
-	int acc = ACC_USER | (write ? ACC_WRITE : ACC_READ);
+	int acc = (w->kernel ? 0 : ACC_USER) | (write ? ACC_WRITE : ACC_READ);
 	u32 linear = (u32)offset, page = linear >> PAGE_SHIFT;
 	if (offset >= WINDOW_SIZE)
 		return WINDOW_GUILTY; /* an access that wraps at 4 GiB */
@@ -433,7 +503,8 @@ enum window_fault window_fault(struct vcpu *v, u64 offset, bool write, u32 *erro
 		return WINDOW_TRUE_FAULT;
 	}
 	u8 *host = ram_ptr(&v->vm->mem, walk.pa);
-	if (!host || memory_is_hole(walk.pa))
+	/* The supervisor's window is shared by all address spaces, whose user pages differ. */
+	if (!host || memory_is_hole(walk.pa) || (w->kernel && walk.user))
 		return WINDOW_GUILTY;
 	struct page_desc *d = smc_page(v, ram_page(&v->vm->mem, host));
 	bool writable = walk.writable && !d->granules && !d->traces;
@@ -495,12 +566,99 @@ static bool same_space(const struct vcpu *v, const struct window *w)
 	return w->used && w->cr3 == v->cr3 && w->pae == !!(v->cr4 & CR4_PAE);
 }
 
+/* The directories of the current address space: one, or four with PAE (0: not present). */
+static void roots(const struct vcpu *v, u64 root[4])
+{
+	root[0] = root[1] = root[2] = root[3] = 0;
+	if (!(v->cr0 & CR0_PG))
+		return;
+	if (!(v->cr4 & CR4_PAE)) {
+		root[0] = v->cr3 & 0xfffff000u;
+		return;
+	}
+	for (int i = 0; i < 4; i++)
+		root[i] = v->pdpte[i] & 1 ? v->pdpte[i] & 0xffffff000ull : 0;
+}
+
+static void release_root(struct vcpu *v, struct window *w, int i)
+{
+	u32 index = w->root[i] - 1;
+	if (!w->root[i])
+		return;
+	remove_use(v, index, 0);
+	region_at(v, index)->next_free = v->windows->free_region;
+	v->windows->free_region = w->root[i];
+	w->root[i] = 0;
+}
+
+static bool hold_root(struct vcpu *v, struct window *w, int i, u64 pa)
+{
+	u32 link = v->windows->free_region;
+	if (!link || !desc_of(v, pa))
+		return false;
+	struct region *r = region_at(v, link - 1);
+	v->windows->free_region = r->next_free;
+	memset(r, 0, sizeof(*r));
+	r->window = (u16)(w - v->windows->window);
+	r->number = ROOT_NUMBER;
+	r->entry_size = v->cr4 & CR4_PAE ? 8 : 4;
+	r->pde_pa = pa;
+	r->count = (u32)i * (REGION_COUNT / 4);
+	w->root[i] = link;
+	add_use(v, link - 1, 0);
+	return true;
+}
+
+/* A region keeps what it holds if the new address space has the same directory entry for it; A and D aside. */
+static bool same_entry(struct vcpu *v, const struct region *r, const u64 root[4])
+{
+	bool pae = r->entry_size == 8;
+	u64 dir = pae ? root[r->number / (REGION_COUNT / 4)] : root[0];
+	u64 pa = dir + (pae ? r->number % (REGION_COUNT / 4) * 8 : r->number / 2 * 4);
+	const u8 *p = dir ? ram_ptr(&v->vm->mem, pa) : NULL;
+	if (!p)
+		return false;
+	return !(((pae ? *(const u64 *)p : *(const u32 *)p) ^ r->pde) & ~0x60ull);
+}
+
+/* The supervisor's window goes over to the current address space. */
+static void switch_kernel(struct vcpu *v, struct window *w)
+{
+	u64 root[4];
+	bool held = true;
+	roots(v, root);
+	for (u32 i = w->live_count; i-- > 0;) {
+		struct region *r = region_at(v, w->region[w->live[i]] - 1u);
+		if (!same_entry(v, r, root))
+			zap_region(v, w, r->number);
+	}
+	for (int i = 0; i < 4; i++) {
+		if (w->root[i] && region_at(v, w->root[i] - 1)->pde_pa == root[i])
+			continue;
+		release_root(v, w, i);
+		held &= !root[i] || hold_root(v, w, i, root[i]);
+	}
+	w->used = held;
+	if (!held)
+		reset(v, w);
+}
+
+void window_sync(struct vcpu *v)
+{
+	struct window *w = &v->windows->window[KERNEL_WINDOW];
+	if (w->zap_count)
+		flush_zaps(v, w);
+}
+
 void window_switch(struct vcpu *v)
 {
 	struct windows *ws = v->windows;
-	v->window = NULL;
-	if (v->vm->opt.flavour == FLAVOUR_CHECKED)
+	v->user_window = NULL;
+	if (v->vm->opt.flavour == FLAVOUR_CHECKED || !ws)
 		return;
+	if (ws->window[KERNEL_WINDOW].used)
+		switch_kernel(v, &ws->window[KERNEL_WINDOW]);
+	window_sync(v);
 	for (u32 i = 0; i < WINDOW_COUNT; i++) {
 		struct window *w = &ws->window[i];
 		if (!same_space(v, w))
@@ -509,7 +667,7 @@ void window_switch(struct vcpu *v)
 			reset(v, w);
 			memcpy(w->pdpte, v->pdpte, sizeof(w->pdpte));
 		}
-		v->window = w;
+		v->user_window = w;
 		return;
 	}
 }
@@ -542,14 +700,14 @@ static void adopt(struct vcpu *v)
 	w->pae = v->cr4 & CR4_PAE;
 	memcpy(w->pdpte, v->pdpte, sizeof(w->pdpte));
 	w->zap_count = 0;
-	v->window = w;
+	v->user_window = w;
 	v->stats.windows_made++;
 }
 
 void window_tick(struct vcpu *v)
 {
 	struct windows *ws = v->windows;
-	if (v->window || v->vm->opt.flavour == FLAVOUR_CHECKED || !(v->cr0 & CR0_PG) || v->cpl != 3)
+	if (v->user_window || v->vm->opt.flavour == FLAVOUR_CHECKED || !(v->cr0 & CR0_PG) || v->cpl != 3)
 		return;
 	u32 slot = (v->cr3 >> PAGE_SHIFT ^ v->cr3 >> 5) % HEAT_SLOTS;
 	if (ws->heat[slot].cr3 != v->cr3) {
@@ -563,17 +721,53 @@ void window_tick(struct vcpu *v)
 	adopt(v);
 }
 
-void window_enter(struct vcpu *v)
+/* The supervisor's window exists from the first need on. */
+static struct window *kernel_window(struct vcpu *v)
+{
+	struct window *w = &v->windows->window[KERNEL_WINDOW];
+	if (likely(w->used))
+		return w;
+	if (v->vm->opt.flavour == FLAVOUR_CHECKED || v->windows->kernel_refused)
+		return NULL;
+	fpu_save(v);
+	w->kernel = true;
+	if (!w->base && !create(w)) {
+		v->windows->kernel_refused = true;
+		return NULL;
+	}
+	w->live_count = 0;
+	switch_kernel(v, w);
+	return w->used ? w : NULL;
+}
+
+bool window_enter(struct vcpu *v)
 {
 	struct windows *ws = v->windows;
-	struct window *w = v->window;
-	if (unlikely(w->zap_count))
+	struct window *w = v->cpl == 3 ? v->user_window : kernel_window(v);
+	v->window = w;
+	if (!w)
+		return false;
+	if (unlikely(w->zap_count) && !w->kernel)
 		flush_zaps(v, w);
 	w->last_use = ++ws->clock;
 	if (ws->gs != w->base) {
 		ws->gs = w->base;
 		__asm__ volatile("wrgsbase %0" : : "r"(w->base));
 	}
+	return true;
+}
+
+void windows_flush(struct vcpu *v)
+{
+	struct windows *ws = v->windows;
+	u32 paging = (v->cr0 & (CR0_PG | CR0_WP)) | (v->cr4 & (CR4_PSE | CR4_PAE)) | (v->efer & EFER_NXE ? 1u << 30 : 0) | v->vm->mem.a20_open;
+	if (!ws)
+		return;
+	if (ws->paging != paging) {
+		windows_drop(v);
+		ws->paging = paging;
+	}
+	window_switch(v);
 }
 
 bool window_contains(const struct vcpu *v, u64 host)
@@ -589,14 +783,16 @@ u64 window_offset(const struct vcpu *v, u64 host)
 void windows_drop(struct vcpu *v)
 {
 	struct windows *ws = v->windows;
-	for (u32 i = 0; ws && i < WINDOW_COUNT; i++) {
+	for (u32 i = 0; ws && i <= WINDOW_COUNT; i++) {
 		struct window *w = &ws->window[i];
 		if (!w->used)
 			continue;
 		reset(v, w);
+		for (int k = 0; k < 4; k++)
+			release_root(v, w, k);
 		w->used = false;
 	}
-	v->window = NULL;
+	v->window = v->user_window = NULL;
 }
 
 static u32 mapping_budget(const struct options *o)
@@ -635,7 +831,7 @@ void windows_free(struct vcpu *v)
 	struct windows *ws = v->windows;
 	if (!ws)
 		return;
-	for (u32 i = 0; i < WINDOW_COUNT; i++)
+	for (u32 i = 0; i <= WINDOW_COUNT; i++)
 		if (ws->window[i].base)
 			munmap(ws->window[i].base, WINDOW_SIZE + WINDOW_GUARD);
 	free(ws->pool);

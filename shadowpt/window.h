@@ -1,15 +1,15 @@
 /*
  * The direct memory flavour: windows, shadow page tables made of host mappings.
  *
- * A window is 4 GiB of host address space, 4 GiB-aligned, with a guard behind it. Window + linear address holds a host mapping of the guest-RAM page
- * that the guest's tables map there for user code, with the rights that they give; everything else in it is inaccessible. GS base = window while user code of
- * its address space runs translated in the direct flavour; a memory operand is `65 67 op [ea]`: it cannot leave the window.
+ * There is one for the supervisor, and one for the user code of each address space that is hot. A window is 4 GiB of host address space, 4 GiB-aligned, with a guard behind it. Window + linear address holds a host mapping of the guest-RAM page
+ * that the guest's tables map there, with the rights that they give; everything else in it is inaccessible. GS base = window while code of that privilege and
+ * address space runs translated in the direct flavour; a memory operand is `65 67 op [ea]`: it cannot leave the window.
  *
  * Invariants
- *  - A window holds only pages with U = 1. A page is mapped writable only if the guest's tables allow it, D is set, and the page holds neither translated code nor page
+ *  - A user's window holds only pages with U = 1, the supervisor's only those with U = 0: its accesses to user pages are guilty. A page is mapped writable only if the guest's tables allow it, D is set, and the page holds neither translated code nor page
  *    tables that a window depends on.
  *  - Every page-directory and page-table page that a mapping was derived from is traced (page_desc.traces): writes to it reach window_table_write, which zaps or
- *    queues what depended on the changed entry. Queued zaps are done before user code runs again: sooner than the architecture demands.
+ *    queues what depended on the changed entry. Queued zaps are done at INVLPG, CR3 loads and flushes, and before user code runs again.
  *  - The number of host mappings stays below a budget derived from vm.max_map_count; windows are evicted whole, least recently used first.
  */
 #ifndef RINGER_WINDOW_H
@@ -22,14 +22,20 @@ struct page_desc;
 /* Returns 0 or -errno. Without a flavour that needs windows, makes none. */
 int windows_init(struct vcpu *v);
 void windows_free(struct vcpu *v);
-/* Empties all windows: paging has changed as a whole. */
+/* The TLB is flushed as a whole; empties all windows if paging has changed as a whole. */
+void windows_flush(struct vcpu *v);
+/* Empties all windows. */
 void windows_drop(struct vcpu *v);
-/* CR3 has been loaded: sets v->window. */
+/* A page has been invalidated: queued zaps of the supervisor's window are done. */
+void window_sync(struct vcpu *v);
+/* CR3 has been loaded: the same, and v->user_window is set. */
 void window_switch(struct vcpu *v);
 /* User code was interrupted by a timer: its address space grows hot, and gets a window. Or at once with flavour=direct. */
 void window_tick(struct vcpu *v);
-/* Before user code runs: does queued zaps, loads the GS base. v->window is set. */
-void window_enter(struct vcpu *v);
+/*
+ * Before code runs at v->cpl: sets v->window, does a user's queued zaps, loads the GS base. False if there is no window: run checked.
+ */
+bool window_enter(struct vcpu *v);
 
 enum window_fault { WINDOW_FILLED, WINDOW_TRUE_FAULT, WINDOW_GUILTY };
 /*
