@@ -35,6 +35,8 @@
 #define HEAT_SLOTS 64u
 #define HEAT_TICKS 3u /* timer interrupts in user code until an address space is hot */
 #define GUILTY_SLOTS 8192u
+#define CHURN_SLOTS 4096u
+#define CHURN_LIMIT 8u
 
 struct region {
 	u64 mapped[REGION_PAGES / 64];
@@ -67,6 +69,8 @@ struct window {
 	u64 last_use;
 	u32 mappings; /* host mappings, at most */
 	u16 region[REGION_COUNT]; /* index + 1 into the pool */
+	u32 prefault;     /* linear address of the last true fault, or 0 */
+	bool prefault_write;
 	u32 zap[ZAP_MAX]; /* linear pages */
 	u32 zap_count;
 };
@@ -86,6 +90,7 @@ struct windows {
 		u32 cr3, ticks;
 	} heat[HEAT_SLOTS];
 	u64 guilty[GUILTY_SLOTS];
+	u8 churn[CHURN_SLOTS]; /* how often a page (by a hash) of the supervisor's window was zapped singly */
 };
 
 static struct page_desc *desc_of(struct vcpu *v, u64 pa)
@@ -204,6 +209,15 @@ static void forget_page(struct vcpu *v, struct window *w, u32 page)
 		drop_region(v, w, page / REGION_PAGES);
 }
 
+/*
+ * A page that the kernel maps to use it once (fixmaps, temporary mappings) costs a signal and two system calls each time: beyond a few times the
+ * instructions that go there are guilty.
+ */
+static u8 *churn(struct vcpu *v, u32 page)
+{
+	return &v->windows->churn[(page ^ page >> 12) % CHURN_SLOTS];
+}
+
 static void zap_pages(struct vcpu *v, struct window *w, u32 page, u32 pages)
 {
 	unmap(w, page, pages);
@@ -213,6 +227,8 @@ static void zap_pages(struct vcpu *v, struct window *w, u32 page, u32 pages)
 	for (u32 i = 0; i < pages; i++)
 		if (is_mapped(v, w, page + i))
 			forget_page(v, w, page + i);
+	if (w->kernel && pages == 1 && *churn(v, page) <= CHURN_LIMIT)
+		++*churn(v, page);
 }
 
 /* Does the queued zaps, neighbours together. */
@@ -500,11 +516,13 @@ enum window_fault window_fault(struct vcpu *v, u64 offset, bool write, u32 *erro
 	int err = walk_translate(v, linear, acc, &walk);
 	if (err >= 0) {
 		*error = (u32)err;
+		w->prefault = linear;
+		w->prefault_write = write;
 		return WINDOW_TRUE_FAULT;
 	}
 	u8 *host = ram_ptr(&v->vm->mem, walk.pa);
 	/* The supervisor's window is shared by all address spaces, whose user pages differ. */
-	if (!host || memory_is_hole(walk.pa) || (w->kernel && walk.user))
+	if (!host || memory_is_hole(walk.pa) || (w->kernel && (walk.user || *churn(v, page) > CHURN_LIMIT)))
 		return WINDOW_GUILTY;
 	struct page_desc *d = smc_page(v, ram_page(&v->vm->mem, host));
 	bool writable = walk.writable && !d->granules && !d->traces;
@@ -749,6 +767,13 @@ bool window_enter(struct vcpu *v)
 		return false;
 	if (unlikely(w->zap_count) && !w->kernel)
 		flush_zaps(v, w);
+	/* The kernel has most likely mapped what a true fault asked for. */
+	if (w->prefault && !w->kernel) {
+		u32 error, linear = w->prefault;
+		w->prefault = 0;
+		window_fault(v, linear, w->prefault_write, &error);
+		w->prefault = 0;
+	}
 	w->last_use = ++ws->clock;
 	if (ws->gs != w->base) {
 		ws->gs = w->base;
