@@ -140,8 +140,9 @@ build/diff/guest.elf: tests/diff/guest.c $(DIFF_HEADERS) $(GUEST_LIB) guestos/li
 	$(Q)$(GUEST_CC) $(GUEST_CFLAGS) $(GUEST_LDFLAGS) -o $@ $< $(GUEST_LIB) -lgcc
 
 diff: $(B)/ringer $(DIFF_PROGRAMS)
-	build/diff/diff --runner $(B)/ringer --accel bt,flavour=checked --seed 1 --cases 100000
-	build/diff/diff --runner $(B)/ringer --accel bt,flavour=direct --seed 2 --cases 100000
+	$(Q)status=0; for flavour in checked direct; do \
+		echo "flavour=$$flavour"; build/diff/diff --runner $(B)/ringer --accel bt,flavour=$$flavour --seed 1 --cases 200000 || status=1; \
+	done; exit $$status
 
 diff-long: $(B)/ringer $(DIFF_PROGRAMS)
 	build/diff/diff --runner $(B)/ringer --accel bt,flavour=$(FLAVOUR) --seed $(SEED) --cases $(CASES)
