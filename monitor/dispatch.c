@@ -72,6 +72,7 @@ int tc_callout(struct vcpu *v, u32 emu, u32 meta)
 	if (!(tu->mode & MODE_CS32) && v->seg[SEG_CS].limit <= 0xffff)
 		v->next_eip &= 0xffff;
 	v->stats.callouts++;
+	v->stats.callout[i->kind]++;
 	int r = i->fn(v, i);
 	if (r == EMU_NEXT) {
 		/* A handler may have written to the TU's own code behind it, or met a watchpoint. */

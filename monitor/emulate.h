@@ -24,6 +24,7 @@ typedef int emu_fn(struct vcpu *v, const struct emu_insn *i);
 #define EMU_NO_REG 0xff
 struct emu_insn {
 	emu_fn *fn;
+	u8 kind; /* enum emu_kind */
 	u8 length;
 	u8 opsize;   /* 1 for byte forms, else 2 or 4 */
 	u8 addrsize; /* 2 or 4 */
@@ -119,5 +120,14 @@ static inline bool emu_event_due(const struct vcpu *v)
 #define X(n) emu_fn emu_##n;
 EMU_HANDLERS(X)
 #undef X
+
+/* Handlers by number, for statistics. */
+enum emu_kind {
+#define X(n) EMU_KIND_##n,
+	EMU_HANDLERS(X)
+#undef X
+	EMU_KINDS
+};
+_Static_assert(EMU_KINDS <= STATS_CALLOUT_KINDS, "struct stats counts callouts by kind");
 
 #endif

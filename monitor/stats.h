@@ -17,6 +17,7 @@
 	X(tc_flushes, "whole-cache evictions")                            \
 	X(dispatches, "entries into the translation cache")               \
 	X(chains, "direct exits chained")                                 \
+	X(jc_transfers, "transfers by jump cache (counted under -d stats)") \
 	X(jc_fills, "jump-cache fills")                                   \
 	X(jc_flushes, "jump-cache flushes")                               \
 	X(lookups, "TU index look-ups")                                   \
@@ -48,7 +49,10 @@
 	X(halts, "HLT instructions that slept")                           \
 	X(single_steps, "single-instruction TUs run")
 
+#define STATS_CALLOUT_KINDS 112
+
 struct stats {
+	u64 callout[STATS_CALLOUT_KINDS]; /* by enum emu_kind */
 #define X(n, h) u64 n;
 	STATS(X)
 #undef X

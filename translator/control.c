@@ -4,6 +4,7 @@
 #include "translator/emit.h"
 
 #include "cache/jc.h"
+#include "monitor/log.h"
 
 struct cold *new_cold(struct xlate *x, enum cold_kind kind)
 {
@@ -35,6 +36,11 @@ void emit_exit_indirect(struct xlate *x)
 	if (!may_link(x)) {
 		emit_jmp(x, (u64)thunk_exit_jc);
 		return;
+	}
+	if (log_on(LOG_STATS)) {
+		emit_op_mem(x, true, 0x8b, R9, R14, NO_REG, 1, offsetof(struct vcpu, stats.jc_transfers));
+		emit_op_mem(x, true, 0x8d, R9, R9, NO_REG, 1, 1);
+		emit_op_mem(x, true, 0x89, R9, R14, NO_REG, 1, offsetof(struct vcpu, stats.jc_transfers));
 	}
 	EB(x, 0x45, 0x0f, 0xb7, 0xc8); /* movzx r9d, r8w */
 	emit_op_mem(x, true, 0x8b, R10, R14, NO_REG, 1, offsetof(struct vcpu, jc));
@@ -141,10 +147,24 @@ static void fill_emu(struct xlate *x, struct emu_insn *i, emu_fn *fn)
 	}
 }
 
+static u8 kind_of(emu_fn *fn)
+{
+	static emu_fn *const handlers[] = {
+#define X(n) [EMU_KIND_##n] = emu_##n,
+		EMU_HANDLERS(X)
+#undef X
+	};
+	u8 kind = 0;
+	while (handlers[kind] != fn)
+		kind++;
+	return kind;
+}
+
 u32 new_emu(struct xlate *x, emu_fn *fn)
 {
 	u32 n = x->tc->emu_count++;
 	fill_emu(x, &x->tc->emus[n], fn);
+	x->tc->emus[n].kind = kind_of(fn);
 	return n;
 }
 
