@@ -263,8 +263,11 @@ static void masked_store(struct vcpu *v, const struct emu_insn *i, const u8 *dat
 
 	while (first < size && !(mask[first] & 0x80))
 		first++;
-	if (first == size)
+	if (first == size) {
+		/* Whether an empty mask faults is the implementation's choice (SDM Vol. 2B, MASKMOVDQU): as AMD's do. */
+		lin_probe(v, seg_linear(v, i->seg, reg_get(v, REG_EDI, i->addrsize), size, ACC_WRITE), size, ACC_WRITE | acc_cpl(v));
 		return;
+	}
 	while (!(mask[end - 1] & 0x80))
 		end--;
 	linear = seg_linear(v, i->seg, reg_get(v, REG_EDI, i->addrsize) + first, end - first, ACC_WRITE);
@@ -285,10 +288,12 @@ int emu_maskmovq(struct vcpu *v, const struct emu_insn *i)
 	/* FXSAVE looks without touching; it stores ST(n), and MMn is physical register n. */
 	asm volatile("fxsave %0" : "=m"(fx));
 	top = fx.fsw >> FSW_TOP_SHIFT & 7;
+	if (access_checks_alignment(v) && ((v->seg[i->seg].base + reg_get(v, REG_EDI, i->addrsize)) & 7))
+		raise_error(v, EXC_AC, 0);
 	masked_store(v, i, fx.st[(i->reg - top) & 7], fx.st[(i->rm - top) & 7], 8);
-	/* As every MMX instruction: TOP = 0, all tags valid (SDM Vol. 1 9.5.1). */
+	/* As every MMX instruction: TOP = 0, all tags valid (SDM Vol. 1 9.5.1). A store does that without writing a register. */
 	fpu_load(v);
-	asm volatile("movq %mm0, %mm0");
+	asm volatile("movq %%mm0, %0" : "=m"(fx));
 	return EMU_NEXT;
 }
 
