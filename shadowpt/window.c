@@ -70,7 +70,6 @@ struct window {
 	u32 mappings; /* host mappings, at most */
 	u16 region[REGION_COUNT]; /* index + 1 into the pool */
 	u32 prefault;     /* linear address of the last true fault, or 0 */
-	bool prefault_write;
 	u32 zap[ZAP_MAX]; /* linear pages */
 	u32 zap_count;
 };
@@ -517,7 +516,6 @@ enum window_fault window_fault(struct vcpu *v, u64 offset, bool write, u32 *erro
 	if (err >= 0) {
 		*error = (u32)err;
 		w->prefault = linear;
-		w->prefault_write = write;
 		return WINDOW_TRUE_FAULT;
 	}
 	u8 *host = ram_ptr(&v->vm->mem, walk.pa);
@@ -767,11 +765,11 @@ bool window_enter(struct vcpu *v)
 		return false;
 	if (unlikely(w->zap_count) && !w->kernel)
 		flush_zaps(v, w);
-	/* The kernel has most likely mapped what a true fault asked for. */
+	/* The kernel has most likely mapped what a true fault asked for. The guest may never repeat it: A may be set on suspicion, D may not. */
 	if (w->prefault && !w->kernel) {
 		u32 error, linear = w->prefault;
 		w->prefault = 0;
-		window_fault(v, linear, w->prefault_write, &error);
+		window_fault(v, linear, false, &error);
 		w->prefault = 0;
 	}
 	w->last_use = ++ws->clock;
