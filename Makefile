@@ -106,10 +106,15 @@ check: install-deps
 	$(BUILD) all guestos $(B)/tests/unit/unit
 	$(Q)MODE=$(MODE) tests/run.sh
 
-# BENCH_ARGS="--runs 3 686"
+# The table of programs, then the times of boots: BENCH_ARGS="--quick --kernel 686-pae", BOOT_ARGS="--runs 3 686"
+-include bench/bench.mk
+
 bench: install-deps
-	$(BUILD) all
-	$(Q)scripts/bench-boot.sh --ringer $(B)/ringer $(BENCH_ARGS)
+	$(BUILD) all bench-programs
+	$(Q)scripts/fetch-guests.sh
+	$(Q)scripts/mkinitramfs.sh
+	$(Q)bench/run.py --ringer $(B)/ringer $(BENCH_ARGS)
+	$(Q)scripts/bench-boot.sh --ringer $(B)/ringer $(BOOT_ARGS)
 
 .PHONY: demo check bench
 
