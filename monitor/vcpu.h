@@ -67,6 +67,7 @@ struct vcpu {
 	u32 mask_no_if;   /* ~EFLAGS_IF, EFLAGS_HOST, 31, 15: for flag-free masking by PEXT and PDEP in translated code */
 	u32 mask_host;
 	u32 mask31, mask15;
+	u64 window_base;  /* host address of the window in use */
 	struct segment seg[SEG_COUNT];
 
 	/* --- architectural, read by translated code rarely or never --- */

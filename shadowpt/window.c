@@ -511,7 +511,7 @@ enum window_fault window_fault(struct vcpu *v, u64 offset, bool write, u32 *erro
 	int acc = (w->kernel ? 0 : ACC_USER) | (write ? ACC_WRITE : ACC_READ);
 	u32 linear = (u32)offset, page = linear >> PAGE_SHIFT;
 	if (offset >= WINDOW_SIZE)
-		return WINDOW_GUILTY; /* an access that wraps at 4 GiB */
+		return WINDOW_GUILTY; /* in a guard: an access that wraps at 4 GiB */
 	int err = walk_translate(v, linear, acc, &walk);
 	if (err >= 0) {
 		*error = (u32)err;
@@ -562,15 +562,17 @@ bool window_is_guilty(struct vcpu *v, u64 insn_pa)
 
 /* ---- life of windows ---- */
 
+/* Guards on both sides: string instructions walk either way. */
 static bool create(struct window *w)
 {
-	u64 size = WINDOW_SIZE * 2 + WINDOW_GUARD;
+	u64 size = WINDOW_SIZE * 2 + WINDOW_GUARD * 2;
 	u8 *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
 		return false;
-	u8 *base = (u8 *)(((u64)p + WINDOW_SIZE - 1) & ~(WINDOW_SIZE - 1)), *end = base + WINDOW_SIZE + WINDOW_GUARD;
-	if (base > p)
-		munmap(p, (size_t)(base - p));
+	u8 *base = (u8 *)(((u64)p + WINDOW_GUARD + WINDOW_SIZE - 1) & ~(WINDOW_SIZE - 1));
+	u8 *first = base - WINDOW_GUARD, *end = base + WINDOW_SIZE + WINDOW_GUARD;
+	if (first > p)
+		munmap(p, (size_t)(first - p));
 	if (p + size > end)
 		munmap(end, (size_t)(p + size - end));
 	w->base = base;
@@ -763,6 +765,7 @@ bool window_enter(struct vcpu *v)
 	v->window = w;
 	if (!w)
 		return false;
+	v->window_base = (u64)w->base;
 	if (unlikely(w->zap_count) && !w->kernel)
 		flush_zaps(v, w);
 	/* The kernel has most likely mapped what a true fault asked for. The guest may never repeat it: A may be set on suspicion, D may not. */
@@ -795,7 +798,7 @@ void windows_flush(struct vcpu *v)
 
 bool window_contains(const struct vcpu *v, u64 host)
 {
-	return v->window && host - (u64)v->window->base < WINDOW_SIZE + WINDOW_GUARD;
+	return v->window && host - ((u64)v->window->base - WINDOW_GUARD) < WINDOW_SIZE + 2 * WINDOW_GUARD;
 }
 
 u64 window_offset(const struct vcpu *v, u64 host)
@@ -856,7 +859,7 @@ void windows_free(struct vcpu *v)
 		return;
 	for (u32 i = 0; i <= WINDOW_COUNT; i++)
 		if (ws->window[i].base)
-			munmap(ws->window[i].base, WINDOW_SIZE + WINDOW_GUARD);
+			munmap(ws->window[i].base - WINDOW_GUARD, WINDOW_SIZE + 2 * WINDOW_GUARD);
 	free(ws->pool);
 	free(ws);
 	v->windows = NULL;

@@ -1,7 +1,7 @@
 /*
  * The direct memory flavour: windows, shadow page tables made of host mappings.
  *
- * There is one for the supervisor, and one for the user code of each address space that is hot. A window is 4 GiB of host address space, 4 GiB-aligned, with a guard behind it. Window + linear address holds a host mapping of the guest-RAM page
+ * There is one for the supervisor, and one for the user code of each address space that is hot. A window is 4 GiB of host address space, 4 GiB-aligned, between two guards. Window + linear address holds a host mapping of the guest-RAM page
  * that the guest's tables map there, with the rights that they give; everything else in it is inaccessible. GS base = window while code of that privilege and
  * address space runs translated in the direct flavour; a memory operand is `65 67 op [ea]`: it cannot leave the window.
  *

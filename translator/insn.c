@@ -434,11 +434,62 @@ static void lower_xlat(struct xlate *x)
 	end_access(x, c);
 }
 
+/* Strings, by the opcode's bits 1..3: A4..A7, AA..AF. */
+static emu_fn *string_handler(u8 opcode)
+{
+	static emu_fn *const handlers[8] = {NULL, NULL, emu_movs, emu_cmps, NULL, emu_stos, emu_lods, emu_scas};
+	return handlers[opcode >> 1 & 7];
+}
+
+/*
+ * In a window the host's own string instruction runs, on biased addresses:
+ *	mov r11, [window_base] ; lea rsi, [r11 + rsi] ; lea rdi, [r11 + rdi]
+ *	(rep) movs
+ *	mov esi, esi ; mov edi, edi
+ * A window is 4 GiB-aligned, so ESI and EDI are right at every moment, also when it faults half-way; guards on both sides end what would leave it.
+ */
+static void lower_string(struct xlate *x)
+{
+	emu_fn *handler = string_handler(x->in.opcode);
+	bool src = handler == emu_movs || handler == emu_cmps || handler == emu_lods, dst = handler != emu_lods;
+	bool write = handler == emu_movs || handler == emu_stos;
+	u32 size = x->in.operand_width / 8u;
+	unsigned seg = SEG_DS;
+	for (unsigned i = 0; i < x->in.operand_count; i++)
+		if (x->ops[i].type == ZYDIS_OPERAND_TYPE_MEMORY && x->ops[i].mem.base == ZYDIS_REGISTER_ESI)
+			seg = seg_number(x->ops[i].mem.segment);
+	if (!x->direct || (x->mode & MODE_SINGLE) || x->in.address_width != 32 || (src && !(seg <= SEG_DS && (x->mode & MODE_FLAT(seg)))) ||
+	    (dst && !(x->mode & MODE_FLAT(SEG_ES)))) {
+		emit_callout(x, handler, false);
+		return;
+	}
+	if (src)
+		cur_insn(x)->access[0] = (u16)(size | ACCESS_READ | seg << ACCESS_SEG_SHIFT);
+	if (dst)
+		cur_insn(x)->access[1] = (u16)(size | (write ? ACCESS_WRITE : ACCESS_READ) | SEG_ES << ACCESS_SEG_SHIFT);
+	emit_op_mem(x, true, 0x8b, R11, R14, NO_REG, 1, offsetof(struct vcpu, window_base));
+	if (src)
+		emit_op_mem(x, true, 0x8d, REG_ESI, R11, REG_ESI, 1, 0);
+	if (dst)
+		emit_op_mem(x, true, 0x8d, REG_EDI, R11, REG_EDI, 1, 0);
+	if (x->in.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE))
+		e1(x, 0xf3);
+	else if (x->in.attributes & ZYDIS_ATTRIB_HAS_REPNE)
+		e1(x, 0xf2);
+	if (size == 2)
+		e1(x, 0x66);
+	e1(x, x->in.opcode);
+	if (src)
+		emit_mov(x, false, REG_ESI, REG_ESI);
+	if (dst)
+		emit_mov(x, false, REG_EDI, REG_EDI);
+}
+
 /* MOVSD and CMPSD name SSE2 instructions as well. */
 static void lower_movsd(struct xlate *x)
 {
 	if (x->in.meta.category == ZYDIS_CATEGORY_STRINGOP)
-		emit_callout(x, emu_movs, false);
+		lower_string(x);
 	else
 		lower_generic(x);
 }
@@ -446,7 +497,7 @@ static void lower_movsd(struct xlate *x)
 static void lower_cmpsd(struct xlate *x)
 {
 	if (x->in.meta.category == ZYDIS_CATEGORY_STRINGOP)
-		emit_callout(x, emu_cmps, false);
+		lower_string(x);
 	else
 		lower_generic(x);
 }

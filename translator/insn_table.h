@@ -112,21 +112,21 @@
 	LOWER(LEA, lea)                                                                                                  \
 	LOWER(XLAT, xlat)                                                                                                \
 	/* Strings */                                                                                                    \
-	EMULATE(MOVSB, movs)                                                                                             \
-	EMULATE(MOVSW, movs)                                                                                             \
+	LOWER(MOVSB, string)                                                                                             \
+	LOWER(MOVSW, string)                                                                                             \
 	LOWER(MOVSD, movsd)                                                                                              \
-	EMULATE(STOSB, stos)                                                                                             \
-	EMULATE(STOSW, stos)                                                                                             \
-	EMULATE(STOSD, stos)                                                                                             \
-	EMULATE(LODSB, lods)                                                                                             \
-	EMULATE(LODSW, lods)                                                                                             \
-	EMULATE(LODSD, lods)                                                                                             \
-	EMULATE(CMPSB, cmps)                                                                                             \
-	EMULATE(CMPSW, cmps)                                                                                             \
+	LOWER(STOSB, string)                                                                                             \
+	LOWER(STOSW, string)                                                                                             \
+	LOWER(STOSD, string)                                                                                             \
+	LOWER(LODSB, string)                                                                                             \
+	LOWER(LODSW, string)                                                                                             \
+	LOWER(LODSD, string)                                                                                             \
+	LOWER(CMPSB, string)                                                                                             \
+	LOWER(CMPSW, string)                                                                                             \
 	LOWER(CMPSD, cmpsd)                                                                                              \
-	EMULATE(SCASB, scas)                                                                                             \
-	EMULATE(SCASW, scas)                                                                                             \
-	EMULATE(SCASD, scas)                                                                                             \
+	LOWER(SCASB, string)                                                                                             \
+	LOWER(SCASW, string)                                                                                             \
+	LOWER(SCASD, string)                                                                                             \
 	/* Do not exist in 64-bit mode */                                                                                \
 	EMULATE(DAA, daa)                                                                                                \
 	EMULATE(DAS, das)                                                                                                \
