@@ -242,6 +242,7 @@ static void opt_accel(struct options *o, const char *name, const char *arg)
 				fatal("-%s: invalid flavour '%s': 'auto', 'direct' and 'checked' are there", name, it.value);
 		} else if (strcmp(it.key, "tb-size") == 0 && it.has_value) {
 			o->tc_size = number_between(name, "tb-size", it.value, TC_MIN_MIB, TC_MAX_MIB) * MIB;
+			o->flavour = FLAVOUR_AUTO;
 		} else if (strcmp(it.key, "max-maps") == 0 && it.has_value) {
 			o->max_maps = (u32)number_between(name, "max-maps", it.value, MAPS_MIN, MAPS_MAX);
 		} else {
