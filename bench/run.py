@@ -84,7 +84,8 @@ class Subject:
 
     def __init__(self, name):
         self.name = name
-        self.best, self.sums, self.failed, self.boots, self.clock_errors = {}, {}, {}, [], []
+        self.best, self.sums, self.failed = {}, {}, {}  # by row
+        self.boots, self.clock_errors = [], []
         self.clocksource = None
         self.stats = {}
 
@@ -127,7 +128,7 @@ class Guest(Subject):
         machine = Machine(argv, os.path.join(OUT, f"run-{self.name}.log"))
         order = []
         try:
-            begin = machine.expect(r"BENCH-BEGIN (\d+)", BOOT_LIMIT)
+            begin = machine.expect(r"BENCH-BEGIN (\d+)\r*\n", BOOT_LIMIT)
             self.boots.append(time.monotonic() - machine.started)
             self.clocksource = self.clocksource or clocksource(os.path.join(OUT, f"run-{self.name}.log"), machine)
             host_begin = time.monotonic()
@@ -151,7 +152,13 @@ class Guest(Subject):
                     time.sleep(0.05)
             machine.wait(30)
         except Failure as failure:
-            note(f"\n{self.name}: {failure}" + (f", in row {order[-1]}" if order else ""))
+            time.sleep(0.2)
+            status = machine.process.poll()
+            ended = "" if status is None else f", status {status}"
+            note(f"\n{self.name}: {failure}{ended}" + (f", in row {order[-1]}" if order else ""))
+            with open(os.path.join(OUT, f"run-{self.name}.log"), "rb") as log, open(os.path.join(OUT, f"failed-{self.name}.log"), "wb") as kept:
+                machine.log.flush()
+                kept.write(log.read())
             for row in rows:
                 if row not in self.best:
                     self.failed.setdefault(row, "not reached")
