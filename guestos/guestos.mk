@@ -1,4 +1,4 @@
-# The guest kernels: `make guestos` builds build/guestos/{conformance,demo,nano}.elf, 32-bit Multiboot ELF files.
+# The guest kernels: `make guestos` builds build/guestos/{conformance,shadow,demo,nano}.elf, 32-bit Multiboot ELF files.
 
 GB := build/guestos
 GUEST_CC ?= gcc
@@ -9,13 +9,16 @@ GUEST_LIB := $(patsubst guestos/%,$(GB)/%.o,$(wildcard guestos/lib/*.S guestos/l
 GUEST_LDFLAGS := -m32 -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -Wl,-T,guestos/lib/link.ld
 
 guest_objs = $(patsubst guestos/%,$(GB)/%.o,$(wildcard guestos/$(1)/*.c))
-GUEST_KERNELS := conformance demo nano
+GUEST_KERNELS := conformance shadow demo nano
 GUEST_OBJS := $(GUEST_LIB) $(foreach k,$(GUEST_KERNELS),$(call guest_objs,$(k)))
 
 guestos: $(GUEST_KERNELS:%=$(GB)/%.elf)
 
+# The tests of shadow run in the harness of conformance.
+GUEST_EXTRA_shadow := $(GB)/conformance/main.c.o
+
 define guest_kernel
-$(GB)/$(1).elf: $(GUEST_LIB) $(call guest_objs,$(1)) guestos/lib/link.ld
+$(GB)/$(1).elf: $(GUEST_LIB) $(call guest_objs,$(1)) $(GUEST_EXTRA_$(1)) guestos/lib/link.ld
 	@echo "  LD      $$@"
 	$$(Q)$$(GUEST_CC) $$(GUEST_LDFLAGS) -o $$@ $$(filter %.o,$$^) -lgcc
 endef
