@@ -242,7 +242,6 @@ static void opt_accel(struct options *o, const char *name, const char *arg)
 				fatal("-%s: invalid flavour '%s': 'auto', 'direct' and 'checked' are there", name, it.value);
 		} else if (strcmp(it.key, "tb-size") == 0 && it.has_value) {
 			o->tc_size = number_between(name, "tb-size", it.value, TC_MIN_MIB, TC_MAX_MIB) * MIB;
-			o->flavour = FLAVOUR_AUTO;
 		} else if (strcmp(it.key, "max-maps") == 0 && it.has_value) {
 			o->max_maps = (u32)number_between(name, "max-maps", it.value, MAPS_MIN, MAPS_MAX);
 		} else {
@@ -447,6 +446,7 @@ void options_parse(struct options *o, int argc, char **argv)
 {
 	*o = (struct options){
 		.ram_size = RAM_DEFAULT,
+		.flavour = FLAVOUR_AUTO,
 		.tc_size = TC_DEFAULT,
 		.debug_exit_iobase = 0x501,
 		.debug_exit_iosize = 2,
