@@ -115,7 +115,7 @@ static inline bool emu_event_due(const struct vcpu *v)
 	/* string.c: MOVS STOS LODS CMPS SCAS, with and without REP; opsize is the element */                \
 	X(movs) X(stos) X(lods) X(cmps) X(scas)                                                              \
 	/* fpu_insn.c */                                                                                     \
-	X(fxsave) X(fxrstor) X(fnsave) X(frstor) X(fnstenv) X(fldenv) X(maskmovq) X(maskmovdqu) X(ldmxcsr)
+	X(fxsave) X(fxrstor) X(fnsave) X(fninit) X(frstor) X(fnstenv) X(fldenv) X(maskmovq) X(maskmovdqu) X(ldmxcsr)
 
 #define X(n) emu_fn emu_##n;
 EMU_HANDLERS(X)

@@ -208,6 +208,17 @@ int emu_fnsave(struct vcpu *v, const struct emu_insn *i)
 	return EMU_NEXT;
 }
 
+/* Does not wait. The pointers to the last instruction are cleared as well (SDM Vol. 2A, FINIT). */
+int emu_fninit(struct vcpu *v, const struct emu_insn *i)
+{
+	(void)i;
+	fpu_load(v);
+	asm volatile("fninit");
+	v->fpu_ip = v->fpu_dp = 0;
+	v->fpu_cs = v->fpu_ds = v->fpu_op = 0;
+	return EMU_NEXT;
+}
+
 /* Stores and then masks all exceptions. Does not wait. */
 int emu_fnstenv(struct vcpu *v, const struct emu_insn *i)
 {

@@ -139,6 +139,7 @@
 	/* Whose memory image differs in 64-bit mode, or which check more than the host would for us */                  \
 	EMULATE(FXSAVE, fxsave)                                                                                          \
 	EMULATE(FXRSTOR, fxrstor)                                                                                        \
+	EMULATE(FNINIT, fninit)                                                                                          \
 	EMULATE(FNSAVE, fnsave)                                                                                          \
 	EMULATE(FRSTOR, frstor)                                                                                          \
 	EMULATE(FNSTENV, fnstenv)                                                                                        \
