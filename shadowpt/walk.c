@@ -95,8 +95,8 @@ again:
 	u64 rights = pde.value;
 	struct level *leaf = &pde;
 	if (large) {
-		/* PSE-36: bits 13..16 are address bits 32..35; those above, up to 21, are reserved (SDM Vol. 3A table 4-4). */
-		if (pde.value & 0x3e0000u)
+		/* PSE-36: bits 13..16 are address bits 32..35; those above, up to 21, are reserved (SDM Vol. 3A table 4-4). Without PSE-36 all are. */
+		if (pde.value & (v->features & CPUF_PSE36 ? 0x3e0000u : 0x3fe000u))
 			return fault(acc, PFERR_P | PFERR_RSVD, false);
 		w->pa = (pde.value & 0xffc00000u) | ((pde.value >> 13 & 0xf) << 32) | (lin & 0x3fffffu);
 	} else {
