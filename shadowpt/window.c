@@ -82,6 +82,7 @@ struct windows {
 	struct region *pool;
 	u32 free_region; /* index + 1 */
 	u32 mappings, budget;
+	u32 span; /* pages that one fill may map, a power of two; two fills fit into the budget, so that an instruction with two operands gets on */
 	u64 clock;
 	u8 *gs; /* what GS base holds */
 	bool kernel_refused;
@@ -371,7 +372,7 @@ static void remember_writer(struct vcpu *v, struct page_desc *d, u32 which)
 static void evict_for(struct vcpu *v, struct window *keep)
 {
 	struct windows *ws = v->windows;
-	while (ws->mappings + REGION_PAGES > ws->budget) {
+	while (ws->mappings + ws->span > ws->budget) {
 		struct window *victim = NULL;
 		for (u32 i = 0; i <= WINDOW_COUNT; i++) {
 			struct window *w = &ws->window[i];
@@ -472,7 +473,7 @@ static bool map_run(struct vcpu *v, struct window *w, u32 page, u64 pa, u32 page
  */
 static bool map_around(struct vcpu *v, struct window *w, struct region *r, u32 page, u64 pa, int prot)
 {
-	u32 span = r->table_pa ? AROUND : REGION_PAGES, first = page & ~(span - 1);
+	u32 span = r->table_pa ? AROUND : v->windows->span, first = page & ~(span - 1);
 	u64 run_pa = 0, p = 0;
 	u32 run_page = 0, run = 0;
 	int run_prot = PROT_NONE;
@@ -849,6 +850,9 @@ int windows_init(struct vcpu *v)
 		ws->pool[i].next_free = i + 1 < POOL_REGIONS ? i + 2 : 0;
 	ws->free_region = 1;
 	ws->budget = mapping_budget(&v->vm->opt);
+	ws->span = REGION_PAGES;
+	while (ws->span * 4 > ws->budget)
+		ws->span /= 2;
 	return 0;
 }
 
