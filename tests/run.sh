@@ -45,7 +45,13 @@ count() {
 }
 
 suite unit "build/$mode/tests/unit/unit"
-suite guestos guestos/run.sh "$ringer"
+for flavour in checked direct auto; do
+	suite guestos-$flavour guestos/run.sh "$ringer" -accel bt,flavour=$flavour
+done
+# With hardly any host mappings, and with some.
+for maps in 300 5000; do
+	KERNELS=shadow suite guestos-max-maps-$maps guestos/run.sh "$ringer" -accel bt,flavour=direct,max-maps=$maps
+done
 suite cli tests/cli/run.sh "$ringer"
 suite diff make --no-print-directory MODE="$mode" diff
 if scripts/fetch-guests.sh && scripts/mkinitramfs.sh; then
