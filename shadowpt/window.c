@@ -85,7 +85,8 @@ struct windows {
 	u32 span; /* pages that one fill may map, a power of two; two fills fit into the budget, so that an instruction with two operands gets on */
 	u64 clock;
 	u8 *gs; /* what GS base holds */
-	bool kernel_refused;
+	u32 reserved;    /* windows that have address space */
+	bool refused;    /* the host gives no more of it: go on with those that there are, or checked */
 	struct {
 		u32 cr3, ticks;
 	} heat[HEAT_SLOTS];
@@ -564,12 +565,19 @@ bool window_is_guilty(struct vcpu *v, u64 insn_pa)
 /* ---- life of windows ---- */
 
 /* Guards on both sides: string instructions walk either way. */
-static bool create(struct window *w)
+static bool create(struct vcpu *v, struct window *w)
 {
+	struct windows *ws = v->windows;
 	u64 size = WINDOW_SIZE * 2 + WINDOW_GUARD * 2;
-	u8 *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (p == MAP_FAILED)
+	if (ws->refused)
 		return false;
+	u8 *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED) {
+		ws->refused = true;
+		warn("no address space for %s window of 4 GiB (%s; see ulimit -v): %s", ws->reserved ? "another" : "a", strerror(errno),
+		     ws->reserved ? "some code runs as with flavour=checked" : "running with flavour=checked");
+		return false;
+	}
 	u8 *base = (u8 *)(((u64)p + WINDOW_GUARD + WINDOW_SIZE - 1) & ~(WINDOW_SIZE - 1));
 	u8 *first = base - WINDOW_GUARD, *end = base + WINDOW_SIZE + WINDOW_GUARD;
 	if (first > p)
@@ -577,6 +585,7 @@ static bool create(struct window *w)
 	if (p + size > end)
 		munmap(end, (size_t)(p + size - end));
 	w->base = base;
+	ws->reserved++;
 	return true;
 }
 
@@ -699,7 +708,7 @@ static void adopt(struct vcpu *v)
 	for (u32 i = 0; i < WINDOW_COUNT; i++) {
 		struct window *c = &ws->window[i];
 		if (!c->used) {
-			if (c->base || create(c)) {
+			if (c->base || create(v, c)) {
 				w = c;
 				break;
 			}
@@ -728,6 +737,8 @@ void window_tick(struct vcpu *v)
 	struct windows *ws = v->windows;
 	if (v->user_window || v->vm->opt.flavour == FLAVOUR_CHECKED || !(v->cr0 & CR0_PG) || v->cpl != 3)
 		return;
+	if (ws->refused && ws->reserved == !!ws->window[KERNEL_WINDOW].base)
+		return;
 	u32 slot = (v->cr3 >> PAGE_SHIFT ^ v->cr3 >> 5) % HEAT_SLOTS;
 	if (ws->heat[slot].cr3 != v->cr3) {
 		ws->heat[slot].cr3 = v->cr3;
@@ -746,14 +757,12 @@ static struct window *kernel_window(struct vcpu *v)
 	struct window *w = &v->windows->window[KERNEL_WINDOW];
 	if (likely(w->used))
 		return w;
-	if (v->vm->opt.flavour == FLAVOUR_CHECKED || v->windows->kernel_refused)
+	if (v->vm->opt.flavour == FLAVOUR_CHECKED || (v->windows->refused && !w->base))
 		return NULL;
 	fpu_save(v);
 	w->kernel = true;
-	if (!w->base && !create(w)) {
-		v->windows->kernel_refused = true;
+	if (!w->base && !create(v, w))
 		return NULL;
-	}
 	w->live_count = 0;
 	switch_kernel(v, w);
 	return w->used ? w : NULL;
