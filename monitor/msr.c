@@ -35,6 +35,7 @@ _Static_assert(STORE_COUNT <= ARRAY_SIZE(((struct vcpu *)0)->msr_store), "msr_st
 #define MISC_ENABLE_WRITE   0x00450009ull /* fast strings, thermal control, SpeedStep, MONITOR FSM, limit CPUID maximum */
 #define MISC_ENABLE_FIXED   0x00001800ull
 #define APIC_BASE_RESET	    0xfee00900ull
+#define CLOCK_RATIO	    12ull	/* of the bus clock */
 #define UCODE_INTEL	    0x219u	/* recent enough for kernels to trust an early Atom's large pages */
 #define PATCH_LEVEL_AMD	    0x010000afu /* a level that kernels know as final: they look for no update */
 /*
@@ -44,7 +45,7 @@ _Static_assert(STORE_COUNT <= ARRAY_SIZE(((struct vcpu *)0)->msr_store), "msr_st
 #define ARCH_CAPABILITIES (0x0c10e179ull | 1ull << 62)
 
 /* Which models have it. */
-enum msr_model { ANY, P5, P6_MODEL, P6_PERF, AMD };
+enum msr_model { ANY, P5, P6_MODEL, P6_PERF, P6_SPEED, AMD };
 
 struct msr {
 	u32 first, count;
@@ -234,9 +235,13 @@ static const struct msr msrs[] = {
 	{0x017, 1, P6_MODEL, 0, CONSTANT(0, write_none)},
 	/* IA32_BIOS_SIGN_ID, PATCH_LEVEL; kernels write 0 before they read */
 	{0x08b, 1, ANY, 0, .read = read_ucode, .write = write_ignore},
+	/* MSR_EBL_CR_POWERON; memory testers take the clock ratio from it and from IA32_PERF_STATUS without asking CPUID for SpeedStep */
+	{0x02a, 1, P6_MODEL, 0, CONSTANT(CLOCK_RATIO << 22, write_same)},
 	/* P6 PerfCtr0-1, PerfEvtSel0-1 */
 	{0x0c1, 2, P6_PERF, 0, STORE(STORE_PERFCTR, 0xffffffffffull)},
 	{0x186, 2, P6_PERF, 0, STORE(STORE_PERFSEL, 0xffffffffull)},
+	/* IA32_PERF_STATUS: the highest ratio and the current one */
+	{0x198, 1, P6_SPEED, 0, CONSTANT(CLOCK_RATIO << 40 | CLOCK_RATIO << 8, write_none)},
 	{0x0fe, 1, ANY, CPUF_MTRR, CONSTANT(MTRRCAP, write_none)},
 	{0x10a, 1, ANY, CPUF_ARCH_CAPABILITIES, CONSTANT(ARCH_CAPABILITIES, write_none)},
 	/* IA32_SYSENTER_CS, _ESP, _EIP; the upper halves do not exist without long mode */
@@ -278,6 +283,9 @@ static bool model_has(const struct vcpu *v, enum msr_model which)
 	case P6_PERF:
 		/* Later models have architectural counters, which CPUID leaf 0AH says are absent. */
 		return m->vendor == CPU_INTEL && m->family == 6 && m->model < 12;
+	case P6_SPEED:
+		/* Pentium M and later, SDM Vol. 4, chapter 2. */
+		return m->vendor == CPU_INTEL && m->family == 6 && m->model >= 13;
 	case AMD:
 		return m->vendor == CPU_AMD;
 	case ANY:

@@ -55,6 +55,9 @@ static bool absent(u32 index)
 START_TEST(who_has_what)
 {
 	use("max");
+	ck_assert_uint_ne(get(0x2a) >> 22 & 0x1f, 0); /* a ratio that may be divided by */
+	ck_assert_uint_eq(get(0x198) >> 40 & 0x1f, get(0x2a) >> 22 & 0x1f);
+	ck_assert(!msr_write(v, 0x198, 0));
 	ck_assert(absent(0x1b)); /* no APIC */
 	ck_assert(absent(0xc0000081));
 	ck_assert(absent(0xc0010015));
