@@ -30,11 +30,13 @@ from machine import Failure, Machine  # noqa: E402
 GUESTS = os.path.join(ROOT, "build/guests")
 OUT = os.path.join(ROOT, "build/bench")
 PROGRAM = os.path.join(OUT, "programs/ringer-bench")
+LINE = r"^(BENCH(?:-ROW|-FAIL|-END)? [^\r\n]*)\r*\n"
 BUDGET = {True: 100, False: 400}  # milliseconds for the repetitions of a row, by --quick
 BOOT_LIMIT = 120  # seconds
 ROW_LIMIT = 45  # the program itself gives up after 30
 QUICK_LIMIT = 90  # for all rows of one run
 FULL_LIMIT = 300
+SPREAD = 1.5  # runs, or median and fastest repetition, that differ by more are named
 
 SCRIPT = """#!/bin/sh
 cat /sys/devices/system/clocksource/clocksource0/current_clocksource | sed 's/^/BENCH-CLOCKSOURCE /'
@@ -53,9 +55,9 @@ def note(text, end="\n"):
 
 
 def parse(line):
-    """(row, nanoseconds, checksum) of a result line, or None."""
-    match = re.match(r"BENCH (\w+) (\w+) ([0-9.]+) ([0-9a-f]{8}) \d+\s*$", line)
-    return (match[2], float(match[3]), match[4]) if match else None
+    """(row, nanoseconds, checksum, median) of a result line, or None."""
+    match = re.match(r"BENCH (\w+) (\w+) ([0-9.]+) ([0-9a-f]{8}) \d+ ([0-9.]+)\s*$", line)
+    return (match[2], float(match[3]), match[4], float(match[5])) if match else None
 
 
 def make_initrd(rows, budget):
@@ -84,7 +86,8 @@ class Subject:
 
     def __init__(self, name):
         self.name = name
-        self.best, self.sums, self.failed = {}, {}, {}  # by row
+        self.best, self.all, self.medians, self.sums, self.failed = {}, {}, {}, {}, {}  # by row
+        self.accidents = []  # runs that did not come to their end
         self.boots, self.clock_errors = [], []
         self.clocksource = None
         self.stats = {}
@@ -93,8 +96,10 @@ class Subject:
         result = parse(line)
         if not result:
             return False
-        row, ns, checksum = result
+        row, ns, checksum, median = result
         self.best[row] = min(ns, self.best.get(row, math.inf))
+        self.all.setdefault(row, []).append(ns)
+        self.medians.setdefault(row, []).append(median)
         self.sums.setdefault(row, set()).add(checksum)
         return True
 
@@ -135,7 +140,7 @@ class Guest(Subject):
             deadline = host_begin + options.limit
             while True:
                 left = min(ROW_LIMIT, deadline - time.monotonic())
-                line = machine.expect(r"^(BENCH [^\r\n]*|BENCH-(?:ROW|FAIL|END) [^\r\n]*)\r*\n", left)[1]
+                line = machine.expect(LINE, left)[1]
                 if line.startswith("BENCH-ROW"):
                     order.append(line.split()[1])
                 elif line.startswith("BENCH-FAIL"):
@@ -155,7 +160,8 @@ class Guest(Subject):
             time.sleep(0.2)
             status = machine.process.poll()
             ended = "" if status is None else f", status {status}"
-            note(f"\n{self.name}: {failure}{ended}" + (f", in row {order[-1]}" if order else ""))
+            self.accidents.append(f"{failure}{ended}" + (f", in row {order[-1]}" if order else ""))
+            note(f" {self.accidents[-1]}", end="")
             with open(os.path.join(OUT, f"run-{self.name}.log"), "rb") as log, open(os.path.join(OUT, f"failed-{self.name}.log"), "wb") as kept:
                 machine.log.flush()
                 kept.write(log.read())
@@ -236,7 +242,9 @@ def table(kinds, subjects):
             if mark:
                 report["disagreements"].append(row)
             print(f"{row:16}" + "".join(f"{nanoseconds(v):>14}" for v in ns.values()) + "".join(f"{times(r):>16}" for r in ratios) + mark)
-            report["rows"][row] = {"kind": kind, "ns": ns, "ratios": dict(zip(heads, ratios)), "checksums": sorted(sums)}
+            report["rows"][row] = {"kind": kind, "ns": ns, "runs": {s.name: s.all.get(row, []) for s in subjects.values()},
+                                   "medians": {s.name: s.medians.get(row, []) for s in subjects.values()},
+                                    "ratios": dict(zip(heads, ratios)), "checksums": sorted(sums)}
             for s, r in zip(ringers, ratios[len(ringers):]):
                 if r is not None and r < 1:
                     report["slower_than_tcg"].setdefault(s.name, []).append(row)
@@ -253,6 +261,14 @@ def table(kinds, subjects):
             off = max(s.clock_errors, key=abs, default=None)
             print(f"{s.name}: {min(s.boots):.2f} s to the first row, clock source {s.clocksource}, guest's clock off by "
                   + ("-" if off is None else f"{100 * off:+.2f} %"))
+        slow = [f"{row} {nanoseconds(s.best[row])}/{nanoseconds(min(m))}" for row, m in s.medians.items() if min(m) > SPREAD * s.best[row]]
+        if slow:
+            print(f"{s.name}: the median repetition is not the fastest: {', '.join(slow)}")
+        uneven = [f"{row} {nanoseconds(min(all))}-{nanoseconds(max(all))}" for row, all in s.all.items() if max(all) > SPREAD * min(all)]
+        if uneven:
+            print(f"{s.name}: runs differ by more than {SPREAD}: {', '.join(uneven)}")
+        for accident in s.accidents:
+            print(f"{s.name}: A RUN FAILED: {accident}")
         for row, why in s.failed.items():
             if row not in s.best:
                 print(f"{s.name}: no figure for {row}: {why}")
@@ -304,6 +320,7 @@ def main():
           f"{load:.1f} before and {os.getloadavg()[0]:.1f} after")
     report = table(kinds, subjects)
     report["kernel"], report["runs"] = options.kernel, runs
+    report["accidents"] = {s.name: s.accidents for s in subjects.values() if s.accidents}
     report["boots"] = {s.name: s.boots for s in subjects.values() if s.boots}
     if options.json:
         with open(options.json, "w", encoding="utf-8") as f:
@@ -311,7 +328,7 @@ def main():
     if options.stats:
         with open(options.stats, "w", encoding="utf-8") as f:
             json.dump({s.name: s.stats for s in subjects.values() if s.stats}, f, indent=1)
-    incomplete = any(row not in s.best for s in subjects.values() for row in kinds)
+    incomplete = any(s.accidents or row not in s.best for s in subjects.values() for row in kinds)
     return 1 if incomplete or report["disagreements"] else 0
 
 
