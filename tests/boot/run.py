@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Boots Debian's kernels and checks what they say.
 
-  tests/boot/run.py [--runner COMMAND] [CASE...]
+  tests/boot/run.py [--runner COMMAND] [--seconds N] [CASE...]
 
 COMMAND is build/release/ringer, or for instance "qemu-system-i386 -accel tcg" to see whether the guests and the tests are right.
 Prints PASS and FAIL lines and a SUMMARY; a guest's own checks count one by one. Logs are in build/tests/boot/.
@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import signal
+import subprocess
 import sys
 import time
 
@@ -34,14 +35,14 @@ def case(function):
 class Run:
     """One case: starts machines and counts checks."""
 
-    def __init__(self, runner, name):
-        self.runner, self.name = runner, name
+    def __init__(self, runner, name, seconds):
+        self.runner, self.name, self.seconds = runner, name, seconds
         self.passed = self.failed = 0
         self.machines = []
 
-    def start(self, flavour, append="", options=(), terminal=False, memory=256):
+    def start(self, flavour, append="", options=(), terminal=False, memory=256, initrd=f"{GUESTS}/initramfs.cpio.gz"):
         argv = shlex.split(self.runner) + ["-nographic", "-m", str(memory)]
-        argv += ["-kernel", f"{GUESTS}/{flavour}/vmlinuz", "-initrd", f"{GUESTS}/initramfs.cpio.gz"]
+        argv += ["-kernel", f"{GUESTS}/{flavour}/vmlinuz", "-initrd", initrd]
         argv += ["-append", f"console=ttyS0 {append} ringer.now={int(time.time())}", *options]
         suffix = f"-{len(self.machines)}" if self.machines else ""
         machine = Machine(argv, os.path.join(LOGS, f"{self.name}{suffix}.log"), terminal)
@@ -227,9 +228,102 @@ def idle(run):
     run.check(f"exit status {status}, not 0", status == 0)
 
 
+def stress_initramfs():
+    """The initramfs with a program of C appended, as a cpio archive of its own."""
+    root = os.path.join(LOGS, "stress-root")
+    os.makedirs(f"{root}/tests", exist_ok=True)
+    subprocess.run(["gcc", "-m32", "-static", "-O2", "-msse2", "-D_GNU_SOURCE", "-s", "-o", f"{root}/tests/stress-work",
+                    f"{ROOT}/tests/boot/guest/stress.c"], check=True)
+    archive = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], input=b"tests/stress-work\n", cwd=root, check=True,
+                             stdout=subprocess.PIPE).stdout
+    path = os.path.join(LOGS, "stress.cpio.gz")
+    with open(path, "wb") as out, open(f"{GUESTS}/initramfs.cpio.gz", "rb") as base:
+        data = base.read()
+        # The kernel wants archives aligned to four bytes.
+        out.write(data + bytes(-len(data) % 4) + archive)
+    return path
+
+
+def usage(pid):
+    """Mappings of a process, and its anonymous and its proportional memory in MiB."""
+    with open(f"/proc/{pid}/maps") as f:
+        maps = sum(1 for _ in f)
+    with open(f"/proc/{pid}/smaps_rollup") as f:
+        kib = dict(re.findall(r"^(\w+): +(\d+) kB", f.read(), re.M))
+    return maps, int(kib["Anonymous"]) / 1024, int(kib["Pss"]) / 1024
+
+
+def stress(run, flavour, accel, memory=128, limit=None):
+    """
+    Loads that wear out memory management, for run.seconds; meanwhile the process must stay within its budget of host mappings and must not grow:
+    not from the second of four equal rounds to the last.
+    """
+    if "qemu" in run.runner:
+        accel = "tcg"
+    with open("/proc/sys/vm/max_map_count") as f:
+        limit = limit or int(f.read()) // 2 + 2000
+    run.runner = re.sub(r" -accel \S+", "", run.runner)
+    machine = run.start(flavour, f"ringer.test=stress ringer.stress={run.seconds}", options=("-accel", accel), memory=memory,
+                        initrd=stress_initramfs())
+    most = 0
+    rounds = []
+    deadline = time.monotonic() + BOOT + 8 * run.seconds
+    while machine.process.poll() is None and time.monotonic() < deadline:
+        machine.read(1)
+        try:
+            now = usage(machine.process.pid)
+        except (OSError, KeyError):
+            break
+        most = max(most, now[0])
+        if len(re.findall(r"^STRESS-ROUND", machine.text, re.M)) > len(rounds):
+            rounds.append(now)
+            print(f"     round {len(rounds)}: {now[0]} mappings, {now[1]:.0f} MiB anonymous, {now[2]:.0f} MiB in all", flush=True)
+    status = machine.wait(BOOT)
+    run.guest_checks(machine.text)
+    run.check(f"exit status {status}, not 0", status == 0)
+    run.check(f"{len(rounds)} rounds were seen, not 4", len(rounds) == 4)
+    if machine.is_qemu or len(rounds) < 4:
+        return
+    run.check(f"{most} host mappings, more than {limit}", most <= limit)
+    growth = rounds[3][1] - rounds[1][1]
+    run.check(f"anonymous memory grew by {growth:.1f} MiB from the second round to the last", growth <= max(4, rounds[1][1] / 10))
+    growth = rounds[3][2] - rounds[1][2]
+    run.check(f"memory in all grew by {growth:.1f} MiB from the second round to the last", growth <= memory / 4)
+    run.check(f"{rounds[3][0]} mappings in the last round, {rounds[1][0]} in the second", rounds[3][0] <= 1.5 * rounds[1][0] + 2000)
+
+
+@case
+def stress_auto(run):
+    stress(run, "686", "bt,flavour=auto")
+
+
+@case
+def stress_direct(run):
+    stress(run, "686-pae", "bt,flavour=direct")
+
+
+@case
+def stress_few_mappings(run):
+    """As on a host with hardly any mappings to give: the machine may have 2,200 of them, and what the process has besides."""
+    stress(run, "686", "bt,flavour=direct,max-maps=5000", limit=2200 + 2000)
+
+
+@case
+def small_address_space(run):
+    """ulimit -v leaves no room for windows: one line says so, and everything works."""
+    if "qemu" in run.runner:
+        run.skip("QEMU has no windows")
+        return
+    run.runner = f"prlimit --as={3 << 30} " + re.sub(r" -accel \S+", "", run.runner)
+    machine = run.run_test("686", "basic", options=("-accel", "bt,flavour=direct"))
+    lines = len(re.findall(r"^ringer: warning: no address space", machine.text, re.M))
+    run.check(f"{lines} lines warn of it, not 1", lines == 1)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runner", default=os.path.join(ROOT, "build/release/ringer"))
+    parser.add_argument("--seconds", type=int, default=60, help="how long each stress case lasts")
     parser.add_argument("cases", nargs="*", metavar="CASE", help="of " + ", ".join(CASES))
     args = parser.parse_args()
     for name in args.cases:
@@ -238,7 +332,7 @@ def main():
     os.makedirs(LOGS, exist_ok=True)
     passed = failed = 0
     for name in args.cases or CASES:
-        run = Run(args.runner, name)
+        run = Run(args.runner, name, args.seconds)
         begin = time.monotonic()
         try:
             CASES[name](run)
