@@ -83,6 +83,12 @@ void smc_code_write(struct vcpu *v, u64 pa, u32 n)
 	if (!dropped)
 		return;
 	v->stats.smc_drops++;
+	u8 now = (u8)v->stats.interrupts;
+	if ((u8)(now - d->code_tick) >= CODE_CHURN_TICKS)
+		d->code_churn = 0;
+	if (d->code_churn < CODE_CHURN_LIMIT)
+		d->code_churn++;
+	d->code_tick = now;
 	/* What remains: recompute, so that data beside former code is data again. */
 	d->granules = 0;
 	for (u32 link = d->tus; link;) {

@@ -12,12 +12,16 @@
 struct tu;
 
 #define WINDOW_WRITERS 4
+#define CODE_CHURN_LIMIT 4
+#define CODE_CHURN_TICKS 32
 
 /* One per RAM page. */
 struct page_desc {
 	u64 granules;     /* bit g: bytes 64g..64g+63 belong to some TU */
 	u32 tus;          /* index + 1 of the first TU that has bytes on this page; chained by tu->page_next */
 	u32 writer[2];    /* linear page << 1 | table of write entries made for this page; stale ones are harmless */
+	u8 code_churn;    /* how often in quick succession writes have dropped code here, up to CODE_CHURN_LIMIT */
+	u8 code_tick;     /* when last, in interrupts */
 	u8 writers;       /* how many of them are in use; 3: too many to remember */
 	u8 window_writers; /* the same for windows; WINDOW_WRITERS + 1: too many */
 	u32 window_writer[WINDOW_WRITERS]; /* window number << 20 | linear page */

@@ -152,7 +152,11 @@ void thunk_seg0(void); /* call: r8d = offset, r9d = meta; r8d = linear */
 void thunk_seg1(void);
 void thunk_callout(void); /* call: r9d = meta, r8d = index of the emu_insn */
 void thunk_sti_exit(void); /* jmp: r8d = EIP behind STI, with an event pending */
-/* Runs translated code at `host` with r8d = v->eip until it leaves. Returns 0 (v->eip is set) or an exit index + 1 that asks to be chained. */
+/*
+ * Runs translated code at `host` with r8d = v->eip until it leaves. Returns 0 if a jump cache did not know v->eip, ENTER_CALLOUT if an emulated
+ * instruction left with v->eip set, else the index + 1 of an exit that asks to be chained.
+ */
+#define ENTER_CALLOUT 0xffffffffu
 u32 vcpu_enter(struct vcpu *v, u64 host);
 
 #endif

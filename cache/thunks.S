@@ -223,7 +223,7 @@ thunk_callout:
 	LOAD_REGS
 	ret
 1:	add $16, %rsp
-	xor %eax, %eax
+	mov $-1, %eax
 	jmp leave_tc
 
 	.section .note.GNU-stack,"",@progbits

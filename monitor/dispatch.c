@@ -63,6 +63,18 @@ u32 tc_segment(struct vcpu *v, u32 offset, u32 meta, int slot)
 	return seg_linear(v, (int)ACCESS_SEG(info), offset, ACCESS_SIZE(info), info & ACCESS_WRITE ? ACC_WRITE : ACC_READ);
 }
 
+static bool loads_segment(emu_fn *fn)
+{
+	return fn == emu_mov_to_seg || fn == emu_pop_seg || fn == emu_load_far_ptr;
+}
+
+/* A segment load that left everything that the TU was made for as it was, the usual case of flat kernels, need not leave. */
+static bool goes_on(struct vcpu *v, const struct tu *tu)
+{
+	return v->eip == v->next_eip && v->shadow == SHADOW_NONE && !v->pending_db && !(tu->flags & (TU_DEAD | TU_SINGLE)) &&
+	       mode_compute(v) == (tu->mode & ~MODE_DIRECT);
+}
+
 int tc_callout(struct vcpu *v, u32 emu, u32 meta)
 {
 	struct tu *tu = tu_by_index(v->tc, meta >> 8);
@@ -81,6 +93,10 @@ int tc_callout(struct vcpu *v, u32 emu, u32 meta)
 			return EMU_EXIT;
 		}
 		fpu_load(v);
+	}
+	if (r == EMU_EXIT && loads_segment(i->fn) && goes_on(v, tu)) {
+		fpu_load(v);
+		return EMU_NEXT;
 	}
 	if (i->fn == emu_int_n || i->fn == emu_int3 || i->fn == emu_into)
 		v->no_step_trap = true;
@@ -399,7 +415,7 @@ static void run(struct vcpu *v, bool missed)
 	fpu_load(v);
 	u32 chain = vcpu_enter(v, head);
 	v->missed = !chain;
-	if (!chain)
+	if (!chain || chain == ENTER_CALLOUT)
 		return;
 	/* An exit to a TU in the same page wants to be linked. */
 	struct tu_exit *x = &v->tc->exits[chain - 1];

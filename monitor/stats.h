@@ -28,6 +28,7 @@
 	X(slow_reads, "memory reads by bounce buffer")                    \
 	X(slow_writes, "memory writes by bounce buffer")                  \
 	X(windows_made, "windows created")                                \
+	X(windows_demoted, "windows given up: their address space changes too fast") \
 	X(windows_evicted, "windows dropped to make room")                \
 	X(window_fills, "hidden faults that filled a window")             \
 	X(window_pages, "pages mapped by them")                           \

@@ -33,7 +33,10 @@
 #define ZAP_MAX 128u
 #define AROUND 16u /* pages looked at around a fault */
 #define HEAT_SLOTS 64u
-#define HEAT_TICKS 3u /* timer interrupts in user code until an address space is hot */
+#define HEAT_TICKS 3  /* timer interrupts in user code until an address space is hot */
+#define COOL_TICKS 100
+#define JUDGE_NS 2000000ull
+#define ACTIVITY_NS 10000ull
 #define GUILTY_SLOTS 8192u
 #define CHURN_SLOTS 4096u
 #define CHURN_LIMIT 8u
@@ -69,6 +72,8 @@ struct window {
 	u64 last_use;
 	u32 mappings; /* host mappings, at most */
 	u16 region[REGION_COUNT]; /* index + 1 into the pool */
+	u32 activity;     /* fills, zaps, changes of rights since `since` (vm time, ns) */
+	u64 since;
 	u32 prefault;     /* linear address of the last true fault, or 0 */
 	u32 zap[ZAP_MAX]; /* linear pages */
 	u32 zap_count;
@@ -88,7 +93,8 @@ struct windows {
 	u32 reserved;    /* windows that have address space */
 	bool refused;    /* the host gives no more of it: go on with those that there are, or checked */
 	struct {
-		u32 cr3, ticks;
+		u32 cr3;
+		s32 ticks; /* negative: it has been tried, and cost too much */
 	} heat[HEAT_SLOTS];
 	u64 guilty[GUILTY_SLOTS];
 	u8 churn[CHURN_SLOTS]; /* how often a page (by a hash) of the supervisor's window was zapped singly */
@@ -98,6 +104,12 @@ static struct page_desc *desc_of(struct vcpu *v, u64 pa)
 {
 	u8 *host = ram_ptr(&v->vm->mem, pa);
 	return host ? smc_page(v, ram_page(&v->vm->mem, host)) : NULL;
+}
+
+/* Code, or tables that a window depends on; or code that is rewritten again and again, where each change of rights would cost system calls. */
+static bool must_not_write(const struct vcpu *v, const struct page_desc *d)
+{
+	return d->granules || d->traces || (d->code_churn == CODE_CHURN_LIMIT && (u8)(v->stats.interrupts - d->code_tick) < CODE_CHURN_TICKS);
 }
 
 /* ---- uses of guest pages as page tables ---- */
@@ -186,6 +198,7 @@ static void zap_region(struct vcpu *v, struct window *w, u32 number)
 {
 	unmap(w, number * REGION_PAGES, REGION_PAGES);
 	drop_region(v, w, number);
+	w->activity++;
 	v->stats.window_zaps++;
 	/* A window without regions is empty, whatever the count of its mappings has come to. */
 	if (w->live_count)
@@ -224,6 +237,7 @@ static void zap_pages(struct vcpu *v, struct window *w, u32 page, u32 pages)
 	unmap(w, page, pages);
 	/* A hole in the middle of a mapping makes two of it. */
 	count_mappings(v, w, 1);
+	w->activity++;
 	v->stats.window_zaps++;
 	for (u32 i = 0; i < pages; i++)
 		if (is_mapped(v, w, page + i))
@@ -323,30 +337,49 @@ void window_table_write(struct vcpu *v, u64 pa, u32 n)
 	}
 }
 
-void window_protect_page(struct vcpu *v, struct page_desc *d)
-{
-	struct windows *ws = v->windows;
-	if (d->window_writers > WINDOW_WRITERS) {
-		windows_drop(v);
-	} else {
-		for (u32 i = 0; i < d->window_writers; i++) {
-			struct window *w = &ws->window[d->window_writer[i] >> 20];
-			u32 page = d->window_writer[i] & 0xfffff;
-			if (is_mapped(v, w, page)) {
-				mprotect(w->base + (u64)page * PAGE_SIZE, PAGE_SIZE, PROT_READ);
-				count_mappings(v, w, 2);
-				region_at(v, w->region[page / REGION_PAGES] - 1u)->writable[page % REGION_PAGES / 64] &= ~(1ull << (page % 64));
-			}
-		}
-	}
-	d->window_writers = 0;
-}
-
 static bool is_writable(struct vcpu *v, u32 which)
 {
 	struct window *w = &v->windows->window[which >> 20];
 	u32 page = which & 0xfffff, index = w->region[page / REGION_PAGES];
 	return index && (region_at(v, index - 1)->writable[page % REGION_PAGES / 64] >> (page % 64) & 1);
+}
+
+static void protect_run(struct vcpu *v, struct window *w, u32 page, u32 pages)
+{
+	mprotect(w->base + (u64)page * PAGE_SIZE, (u64)pages * PAGE_SIZE, PROT_READ);
+	/* It may split a mapping in three. */
+	w->activity++;
+	count_mappings(v, w, 2);
+	struct region *r = region_at(v, w->region[page / REGION_PAGES] - 1u);
+	for (u32 i = page % REGION_PAGES; pages--; i++)
+		r->writable[i / 64] &= ~(1ull << (i % 64));
+}
+
+/* For a page with more writable mappings than are remembered: all writable mappings go. */
+static void protect_everything(struct vcpu *v)
+{
+	for (u32 i = 0; i <= WINDOW_COUNT; i++) {
+		struct window *w = &v->windows->window[i];
+		for (u32 k = 0; w->used && k < w->live_count; k++) {
+			u32 first = w->live[k] * REGION_PAGES;
+			for (u32 n = 0, run; n < REGION_PAGES; n += run + 1) {
+				for (run = 0; n + run < REGION_PAGES && is_writable(v, i << 20 | (first + n + run)); run++)
+					;
+				if (run)
+					protect_run(v, w, first + n, run);
+			}
+		}
+	}
+}
+
+void window_protect_page(struct vcpu *v, struct page_desc *d)
+{
+	if (d->window_writers > WINDOW_WRITERS)
+		protect_everything(v);
+	for (u32 i = 0; i < d->window_writers && i < WINDOW_WRITERS; i++)
+		if (is_writable(v, d->window_writer[i]))
+			protect_run(v, &v->windows->window[d->window_writer[i] >> 20], d->window_writer[i] & 0xfffff, 1);
+	d->window_writers = 0;
 }
 
 static void remember_writer(struct vcpu *v, struct page_desc *d, u32 which)
@@ -422,7 +455,7 @@ static int page_rights(struct vcpu *v, u64 pa, int prot)
 	if (!host || memory_is_hole(pa))
 		return PROT_NONE;
 	struct page_desc *d = smc_page(v, ram_page(&v->vm->mem, host));
-	return d->granules || d->traces ? prot & ~PROT_WRITE : prot;
+	return must_not_write(v, d) ? prot & ~PROT_WRITE : prot;
 }
 
 /* What a page beside the faulting one may be mapped as without touching the guest's tables: PROT_NONE if it may not. */
@@ -525,7 +558,7 @@ enum window_fault window_fault(struct vcpu *v, u64 offset, bool write, u32 *erro
 	if (!host || memory_is_hole(walk.pa) || (w->kernel && (walk.user || *churn(v, page) > CHURN_LIMIT)))
 		return WINDOW_GUILTY;
 	struct page_desc *d = smc_page(v, ram_page(&v->vm->mem, host));
-	bool writable = walk.writable && !d->granules && !d->traces;
+	bool writable = walk.writable && !must_not_write(v, d);
 	if (write && !writable)
 		return WINDOW_GUILTY;
 	evict_for(v, w);
@@ -537,6 +570,7 @@ enum window_fault window_fault(struct vcpu *v, u64 offset, bool write, u32 *erro
 	if (write && !writable)
 		return WINDOW_GUILTY;
 	v->stats.window_fills++;
+	w->activity++;
 	if (!map_around(v, w, r, page, walk.pa, writable ? PROT_READ | PROT_WRITE : PROT_READ)) {
 		reset(v, w);
 		return WINDOW_GUILTY;
@@ -728,25 +762,56 @@ static void adopt(struct vcpu *v)
 	w->pae = v->cr4 & CR4_PAE;
 	memcpy(w->pdpte, v->pdpte, sizeof(w->pdpte));
 	w->zap_count = 0;
+	w->activity = 0;
+	w->since = clock_ns(&v->vm->clock);
 	v->user_window = w;
 	v->stats.windows_made++;
 }
 
-void window_tick(struct vcpu *v)
+static s32 *heat(struct vcpu *v)
 {
 	struct windows *ws = v->windows;
-	if (v->user_window || v->vm->opt.flavour == FLAVOUR_CHECKED || !(v->cr0 & CR0_PG) || v->cpl != 3)
-		return;
-	if (ws->refused && ws->reserved == !!ws->window[KERNEL_WINDOW].base)
-		return;
 	u32 slot = (v->cr3 >> PAGE_SHIFT ^ v->cr3 >> 5) % HEAT_SLOTS;
 	if (ws->heat[slot].cr3 != v->cr3) {
 		ws->heat[slot].cr3 = v->cr3;
 		ws->heat[slot].ticks = 0;
 	}
-	if (++ws->heat[slot].ticks < HEAT_TICKS && v->vm->opt.flavour == FLAVOUR_AUTO)
+	return &ws->heat[slot].ticks;
+}
+
+/* An address space that changes its mappings all the time is better off checked: a fill or a zap costs about ACTIVITY_NS, a quarter of its time is too much. */
+static void judge(struct vcpu *v, struct window *w)
+{
+	u64 now = clock_ns(&v->vm->clock), passed = now - w->since;
+	if (passed < JUDGE_NS)
 		return;
-	ws->heat[slot].ticks = 0;
+	bool busy = (u64)w->activity * ACTIVITY_NS * 4 > passed;
+	w->activity = 0;
+	w->since = now;
+	if (!busy || v->vm->opt.flavour != FLAVOUR_AUTO)
+		return;
+	reset(v, w);
+	w->used = false;
+	v->user_window = NULL;
+	*heat(v) = -COOL_TICKS;
+	v->stats.windows_demoted++;
+}
+
+void window_tick(struct vcpu *v)
+{
+	struct windows *ws = v->windows;
+	if (v->vm->opt.flavour == FLAVOUR_CHECKED || !(v->cr0 & CR0_PG))
+		return;
+	if (v->user_window) {
+		judge(v, v->user_window);
+		return;
+	}
+	if (v->cpl != 3 || (ws->refused && ws->reserved == !!ws->window[KERNEL_WINDOW].base))
+		return;
+	s32 *ticks = heat(v);
+	if (++*ticks < HEAT_TICKS && v->vm->opt.flavour == FLAVOUR_AUTO)
+		return;
+	*ticks = 0;
 	fpu_save(v);
 	adopt(v);
 }
