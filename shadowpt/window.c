@@ -33,9 +33,9 @@
 #define ZAP_MAX 128u
 #define AROUND 16u /* pages looked at around a fault */
 #define HEAT_SLOTS 64u
-#define HEAT_TICKS 3  /* timer interrupts in user code until an address space is hot */
-#define COOL_TICKS 100
-#define JUDGE_NS 2000000ull
+#define HEAT_TICKS 2  /* timer interrupts in user code until an address space is hot */
+#define COOL_NS 200000000ull
+#define JUDGE_NS 10000000ull
 #define ACTIVITY_NS 10000ull
 #define GUILTY_SLOTS 8192u
 #define CHURN_SLOTS 4096u
@@ -92,9 +92,9 @@ struct windows {
 	u8 *gs; /* what GS base holds */
 	u32 reserved;    /* windows that have address space */
 	bool refused;    /* the host gives no more of it: go on with those that there are, or checked */
-	struct {
-		u32 cr3;
-		s32 ticks; /* negative: it has been tried, and cost too much */
+	struct heat {
+		u32 cr3, ticks;
+		u64 not_before; /* vm time: it has been tried, and cost too much */
 	} heat[HEAT_SLOTS];
 	u64 guilty[GUILTY_SLOTS];
 	u8 churn[CHURN_SLOTS]; /* how often a page (by a hash) of the supervisor's window was zapped singly */
@@ -186,6 +186,7 @@ static void reset(struct vcpu *v, struct window *w)
 {
 	if (!w->mappings)
 		return;
+	w->activity += 4 + w->mappings / 8;
 	unmap(w, 0, 1u << 20);
 	while (w->live_count)
 		drop_region(v, w, w->live[w->live_count - 1]);
@@ -497,6 +498,7 @@ static bool map_run(struct vcpu *v, struct window *w, u32 page, u64 pa, u32 page
 		}
 	}
 	count_mappings(v, w, 2);
+	w->activity++;
 	v->stats.window_mappings++;
 	v->stats.window_pages += pages;
 	return true;
@@ -763,27 +765,25 @@ static void adopt(struct vcpu *v)
 	memcpy(w->pdpte, v->pdpte, sizeof(w->pdpte));
 	w->zap_count = 0;
 	w->activity = 0;
-	w->since = clock_ns(&v->vm->clock);
+	/* The first fills are forgiven. */
+	w->since = clock_ns(&v->vm->clock) + JUDGE_NS;
 	v->user_window = w;
 	v->stats.windows_made++;
 }
 
-static s32 *heat(struct vcpu *v)
+static struct heat *heat(struct vcpu *v)
 {
-	struct windows *ws = v->windows;
-	u32 slot = (v->cr3 >> PAGE_SHIFT ^ v->cr3 >> 5) % HEAT_SLOTS;
-	if (ws->heat[slot].cr3 != v->cr3) {
-		ws->heat[slot].cr3 = v->cr3;
-		ws->heat[slot].ticks = 0;
-	}
-	return &ws->heat[slot].ticks;
+	struct heat *h = &v->windows->heat[(v->cr3 >> PAGE_SHIFT ^ v->cr3 >> 5) % HEAT_SLOTS];
+	if (h->cr3 != v->cr3)
+		*h = (struct heat){.cr3 = v->cr3};
+	return h;
 }
 
 /* An address space that changes its mappings all the time is better off checked: a fill or a zap costs about ACTIVITY_NS, a quarter of its time is too much. */
 static void judge(struct vcpu *v, struct window *w)
 {
 	u64 now = clock_ns(&v->vm->clock), passed = now - w->since;
-	if (passed < JUDGE_NS)
+	if (now < w->since + JUDGE_NS)
 		return;
 	bool busy = (u64)w->activity * ACTIVITY_NS * 4 > passed;
 	w->activity = 0;
@@ -793,7 +793,7 @@ static void judge(struct vcpu *v, struct window *w)
 	reset(v, w);
 	w->used = false;
 	v->user_window = NULL;
-	*heat(v) = -COOL_TICKS;
+	heat(v)->not_before = now + COOL_NS;
 	v->stats.windows_demoted++;
 }
 
@@ -808,10 +808,10 @@ void window_tick(struct vcpu *v)
 	}
 	if (v->cpl != 3 || (ws->refused && ws->reserved == !!ws->window[KERNEL_WINDOW].base))
 		return;
-	s32 *ticks = heat(v);
-	if (++*ticks < HEAT_TICKS && v->vm->opt.flavour == FLAVOUR_AUTO)
+	struct heat *h = heat(v);
+	if (v->vm->opt.flavour == FLAVOUR_AUTO && (++h->ticks < HEAT_TICKS || clock_ns(&v->vm->clock) < h->not_before))
 		return;
-	*ticks = 0;
+	h->ticks = 0;
 	fpu_save(v);
 	adopt(v);
 }
