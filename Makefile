@@ -106,6 +106,15 @@ check: install-deps
 	$(BUILD) all guestos $(B)/tests/unit/unit
 	$(Q)MODE=$(MODE) tests/run.sh
 
+# The stress cases of `make check`, but SOAK seconds each: half an hour in all.
+SOAK ?= 600
+soak: install-deps
+	$(BUILD) all
+	$(Q)scripts/fetch-guests.sh && scripts/mkinitramfs.sh
+	$(Q)tests/boot/run.py --runner $(B)/ringer --seconds $(SOAK) stress-auto stress-direct stress-few-mappings
+
+.PHONY: soak
+
 # The table of programs, then the times of boots: BENCH_ARGS="--quick --kernel 686-pae", BOOT_ARGS="--runs 3 686"
 -include bench/bench.mk
 

@@ -258,8 +258,8 @@ def stress(run, flavour, accel, memory=128, limit=None):
     Loads that wear out memory management, for run.seconds; meanwhile the process must stay within its budget of host mappings and must not grow:
     not from the second of four equal rounds to the last.
     """
-    if "qemu" in run.runner:
-        accel = "tcg"
+    # A small translation cache is full after the first round: what still grows then is a leak.
+    accel = "tcg" if "qemu" in run.runner else f"{accel},tb-size=8"
     with open("/proc/sys/vm/max_map_count") as f:
         limit = limit or int(f.read()) // 2 + 2000
     run.runner = re.sub(r" -accel \S+", "", run.runner)
@@ -305,7 +305,7 @@ def stress_direct(run):
 @case
 def stress_few_mappings(run):
     """As on a host with hardly any mappings to give: the machine may have 2,200 of them, and what the process has besides."""
-    stress(run, "686", "bt,flavour=direct,max-maps=5000", limit=2200 + 2000)
+    stress(run, "686", "bt,flavour=direct,max-maps=5000", limit=2200 + 1000)
 
 
 @case
