@@ -197,6 +197,22 @@ void cpu_help(FILE *f)
 	fprintf(f, "\n");
 }
 
+/* No CPU has a vector extension without those that it builds on: programs ask for the newest alone. */
+static u64 without_orphans(u64 f)
+{
+	static const struct {
+		u64 base, needs_it;
+	} chain[] = {
+		{CPUF_FXSR, CPUF_SSE}, {CPUF_SSE, CPUF_SSE2},	  {CPUF_SSE2, CPUF_SSE3 | CPUF_AES | CPUF_PCLMUL},
+		{CPUF_SSE3, CPUF_SSSE3}, {CPUF_SSSE3, CPUF_SSE41}, {CPUF_SSE41, CPUF_SSE42},
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(chain); i++)
+		if (!(f & chain[i].base))
+			f &= ~chain[i].needs_it;
+	return f;
+}
+
 void cpu_model_apply(struct vcpu *v, const struct options *o)
 {
 	const char *name = o->cpu_model ? o->cpu_model : default_model;
@@ -209,7 +225,7 @@ void cpu_model_apply(struct vcpu *v, const struct options *o)
 		if (o->cpu_plus & ~host & 1ull << i)
 			warn("this host's CPU does not have '%s'", features[i].name);
 	v->model = m;
-	v->features = (m->features | o->cpu_plus) & ~o->cpu_minus & host;
+	v->features = without_orphans((m->features | o->cpu_plus) & ~o->cpu_minus & host);
 }
 
 /* --- CPUID --- */

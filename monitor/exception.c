@@ -40,7 +40,7 @@ _Noreturn void raise_pf(struct vcpu *v, u32 linear, u32 error_code)
 _Noreturn void raise_unsupported(struct vcpu *v, const char *what)
 {
 	fpu_save(v);
-	warn("the guest uses %s at %04x:%08x, which is not supported yet", what, v->seg[SEG_CS].sel, v->eip);
+	report("the guest uses %s at %04x:%08x, which is not supported yet", what, v->seg[SEG_CS].sel, v->eip);
 	vm_request_exit(v->vm, VM_FAILED, 1);
 	vcpu_set_event(v, EV_STOP);
 	tc_unwind(v);

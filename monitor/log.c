@@ -123,6 +123,15 @@ void fatal(const char *fmt, ...)
 	_exit(1);
 }
 
+void report(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	print_line(stderr, "ringer: ", fmt, ap);
+	va_end(ap);
+}
+
 void warn(const char *fmt, ...)
 {
 	va_list ap;

@@ -53,6 +53,8 @@ bool log_open(const char *path);
 
 /* "ringer: ..." on stderr, terminal restored, exit status 1. Any thread. */
 _Noreturn void fatal(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* "ringer: ..." on stderr, for what ends the machine in an orderly way. */
+void report(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* "ringer: warning: ..." on stderr. */
 void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
