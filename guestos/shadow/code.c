@@ -196,3 +196,45 @@ TEST_PG(alternate, "shadow.a page used as data and as code by turns")
 				EQ(s.eax, i & 1 ? 0x102 : 0x204, tag("as code", ring));
 		}
 }
+
+/* Writes to n mappings of one page, then makes code through the last and calls it through the first, so that the page is write-protected in
+ * all. */
+static UTEXT u32 jit_many(u32 lin, u32 n, u32 rounds)
+{
+	u32 bad = 0;
+
+	for (u32 i = 0; i < rounds; i++) {
+		for (u32 k = 0; k < n; k++)
+			*at(lin + (k << 12) + 0x400 + 4 * k) = i + k;
+		bad += jit(lin + (i % n << 12) + 0x40, lin + ((i + 1) % n << 12) + 0x40, 3);
+		for (u32 k = 0; k < n; k++)
+			bad += *at(lin + ((n - 1 - k) << 12) + 0x400 + 4 * k) != i + k;
+	}
+	return bad;
+}
+
+TEST_PG(many_writers, "shadow.a page written through 64 mappings becomes code, and a page table")
+{
+	mark_pages(16);
+	for (u32 i = 0; i < 64; i++)
+		map(TW + (i << 12), page(100), RWU);
+	for (int ring = 3; ring >= 0; ring -= 3) {
+		EQ(call_in(ring, jit_many, TW, 64, 30), 0, tag("wrong words or results", ring));
+		for (u32 round = 0; round < 10; round++) {
+			memset(page(100), 0, 4096);
+			for (u32 i = 0; i < 64; i++)
+				writes(&everybody[ring ? 0 : 2], TW + (i << 12) + 0xffc, i, "one of many mappings");
+			*at(TW + 0xffc) = 0;
+			set_entry(page(100), 5, ADDR(page(round)) | RWU);
+			pde_set(R1, ADDR(page(100)) | RWU);
+			reads(&everybody[ring ? 0 : 2], R1 + 0x5000, MARK + round, "through a page that was data");
+			/* Any of the mappings changes the table. */
+			*at(TW + (round * 6 << 12) + 5 * entry_size()) = ADDR(page(round + 1)) | RWU;
+			invlpg(R1 + 0x5000);
+			reads(&everybody[ring ? 0 : 2], R1 + 0x5000, MARK + round + 1, "through the changed table");
+			pde_set(R1, 0);
+			write_cr3(read_cr3());
+		}
+	}
+	unmap_window();
+}
