@@ -59,7 +59,8 @@ u64 *jc_all_miss(struct vcpu *v)
 	return v->tc->jcs[JC_COUNT].entry;
 }
 
-/* A mode without a cache takes the place of another, round robin; NULL only when the host has no memory left (then every transfer misses). */
+/* A mode without a cache takes the place of another, round robin; NULL only when the host has no memory left (then every transfer misses).
+ */
 struct jump_cache *jc_for_mode(struct vcpu *v, u32 mode)
 {
 	struct jump_cache *jcs = v->tc->jcs;

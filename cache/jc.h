@@ -1,6 +1,6 @@
 /*
- * Jump caches: from the low 16 bits of a target EIP to the head of a TU, one cache per mode. They are the instruction TLB as well: a cross-page transfer
- * always goes through one, and it is flushed when the architecture requires the TLB to be.
+ * Jump caches: from the low 16 bits of a target EIP to the head of a TU, one cache per mode. They are the instruction TLB as well: a
+ * cross-page transfer always goes through one, and it is flushed when the architecture requires the TLB to be.
  */
 #ifndef RINGER_JC_H
 #define RINGER_JC_H
@@ -8,8 +8,8 @@
 #include "monitor/vcpu.h"
 
 #define JC_ENTRIES 65536
-#define JC_COUNT 16
-#define JC_LOG 8192
+#define JC_COUNT   16
+#define JC_LOG	   8192
 
 struct tu;
 
@@ -17,9 +17,9 @@ struct jump_cache {
 	u64 *entry; /* heads, or thunk_exit_jc */
 	u32 mode;
 	bool used;
-	bool nonglobal;   /* holds TUs from pages that MOV CR3 drops */
-	u32 log_count;    /* slots that were filled since the last flush; more than JC_LOG: unknown */
-	u64 pages[64];    /* filter: hashes of linear pages whose TUs are in it */
+	bool nonglobal; /* holds TUs from pages that MOV CR3 drops */
+	u32 log_count;	/* slots that were filled since the last flush; more than JC_LOG: unknown */
+	u64 pages[64];	/* filter: hashes of linear pages whose TUs are in it */
 	u16 log[JC_LOG];
 };
 

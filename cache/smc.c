@@ -75,7 +75,8 @@ void smc_code_write(struct vcpu *v, u64 pa, u32 n)
 		next = tu->page_next[link & 1];
 		if (!smc_overlaps(tu, pa, n))
 			continue;
-		/* A TU on both pages of a write may be `next` of itself only through the other page's list: tu_drop unlinks it from both. */
+		/* A TU on both pages of a write may be `next` of itself only through the other page's list: tu_drop unlinks it from both.
+		 */
 		log_to(LOG_PAGE, "write to %#llx+%u drops TU %08x\n", (unsigned long long)pa, n, tu->eip);
 		tu_drop(v, tu);
 		dropped = true;

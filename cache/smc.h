@@ -1,8 +1,8 @@
 /*
  * Code in guest memory that changes: which RAM pages hold translated code, in 64-byte granules, and what happens on writes to them.
  *
- * Invariant: a page with a non-empty granule map, or with traces (it is a page table that a window depends on), is writable through no softmmu table and
- * no window, so that every write reaches smc_phys_write.
+ * Invariant: a page with a non-empty granule map, or with traces (it is a page table that a window depends on), is writable through no
+ * softmmu table and no window, so that every write reaches smc_phys_write.
  */
 #ifndef RINGER_SMC_H
 #define RINGER_SMC_H
@@ -11,24 +11,25 @@
 
 struct tu;
 
-#define WINDOW_WRITERS 4
+#define WINDOW_WRITERS	 4
 #define CODE_CHURN_LIMIT 4
 #define CODE_CHURN_TICKS 32
 
 /* One per RAM page. */
 struct page_desc {
-	u64 granules;     /* bit g: bytes 64g..64g+63 belong to some TU */
-	u32 tus;          /* index + 1 of the first TU that has bytes on this page; chained by tu->page_next */
-	u32 writer[2];    /* linear page << 1 | table of write entries made for this page; stale ones are harmless */
-	u8 code_churn;    /* how often in quick succession writes have dropped code here, up to CODE_CHURN_LIMIT */
-	u8 code_tick;     /* when last, in interrupts */
-	u8 writers;       /* how many of them are in use; 3: too many to remember */
-	u8 window_writers; /* the same for windows; WINDOW_WRITERS + 1: too many */
+	u64 granules;			   /* bit g: bytes 64g..64g+63 belong to some TU */
+	u32 tus;			   /* index + 1 of the first TU that has bytes on this page; chained by tu->page_next */
+	u32 writer[2];			   /* linear page << 1 | table of write entries made for this page; stale ones are harmless */
+	u8 code_churn;			   /* how often in quick succession writes have dropped code here, up to CODE_CHURN_LIMIT */
+	u8 code_tick;			   /* when last, in interrupts */
+	u8 writers;			   /* how many of them are in use; 3: too many to remember */
+	u8 window_writers;		   /* the same for windows; WINDOW_WRITERS + 1: too many */
 	u32 window_writer[WINDOW_WRITERS]; /* window number << 20 | linear page */
-	u32 traces;       /* shadowpt/window.c: index of the first use as a page table; 0 none */
+	u32 traces;			   /* shadowpt/window.c: index of the first use as a page table; 0 none */
 };
 
-/* The bytes [pa, pa + n) of guest-physical memory have been written: drops the TUs that were made from them. vCPU thread, or before it runs. */
+/* The bytes [pa, pa + n) of guest-physical memory have been written: drops the TUs that were made from them. vCPU thread, or before it
+ * runs. */
 void smc_phys_write(struct vm *vm, u64 pa, size_t n);
 /* The part of it that concerns translated code. */
 void smc_code_write(struct vcpu *v, u64 pa, u32 n);

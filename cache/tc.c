@@ -13,8 +13,8 @@
 
 /* Where the executable view goes: above a non-PIE program's text and heap start, below 2 GiB less the largest cache. */
 #define TC_RX_FIRST 0x10000000ull
-#define TC_RX_LAST 0x60000000ull
-#define TC_RX_STEP 0x01000000ull
+#define TC_RX_LAST  0x60000000ull
+#define TC_RX_STEP  0x01000000ull
 
 static void *map_low(u64 size, int prot, int flags, int fd)
 {

@@ -1,13 +1,13 @@
 /*
  * The translation cache (TC): emitted code, and the translation units (TUs) made of it.
  *
- * The TC is one memfd mapped twice: read-write at tc->rw for the translator, read-execute at tc->rx, below 2 GiB, so that every branch between TUs and
- * to the monitor's thunks is rel32. TUs are allocated in increasing host address and only ever freed all at once (tc_flush); a dropped TU is unlinked
- * from every place through which it could be entered, its bytes stay until the flush.
+ * The TC is one memfd mapped twice: read-write at tc->rw for the translator, read-execute at tc->rx, below 2 GiB, so that every branch
+ * between TUs and to the monitor's thunks is rel32. TUs are allocated in increasing host address and only ever freed all at once
+ * (tc_flush); a dropped TU is unlinked from every place through which it could be entered, its bytes stay until the flush.
  *
  * Invariants
- *  - A TU is entered only (a) at its body through a chained exit of a TU in the same page and mode, (b) at its head through the jump cache of its mode
- *    with the target EIP in r8d, (c) from the dispatcher. The head verifies r8d against the TU's EIP.
+ *  - A TU is entered only (a) at its body through a chained exit of a TU in the same page and mode, (b) at its head through the jump cache
+ * of its mode with the target EIP in r8d, (c) from the dispatcher. The head verifies r8d against the TU's EIP.
  *  - A TU that begins in one page and ends in the next (only its first instruction may do so) is never chained to.
  *  - tc_flush is called only when no translated code is on the way (from the dispatcher).
  * vCPU thread only.
@@ -19,12 +19,12 @@
 #include "monitor/vcpu.h"
 
 /* What one memory access of an instruction is: size in bytes, direction, segment. */
-#define ACCESS_SIZE(a) ((a)&0x3ffu)
-#define ACCESS_READ 0x0400u
-#define ACCESS_WRITE 0x0800u
-#define ACCESS_SEG(a) ((a) >> 12 & 7u)
+#define ACCESS_SIZE(a)	 ((a)&0x3ffu)
+#define ACCESS_READ	 0x0400u
+#define ACCESS_WRITE	 0x0800u
+#define ACCESS_SEG(a)	 ((a) >> 12 & 7u)
 #define ACCESS_SEG_SHIFT 12
-#define ACCESS_SYSTEM 0x8000u /* as supervisor, whatever the CPL */
+#define ACCESS_SYSTEM	 0x8000u /* as supervisor, whatever the CPL */
 
 struct tu_insn {
 	u16 host_off;  /* of its first host byte, from the TU's head */
@@ -36,28 +36,28 @@ struct tu_insn {
 /* A direct exit. Unchained, its branch leads to a cold stub that leaves to the dispatcher with the exit's number. */
 struct tu_exit {
 	u32 target_eip;
-	u32 site;     /* rx address of the branch's rel32 field */
-	u32 stub;     /* where it leads when it is not chained */
-	u32 poll;     /* rx address of the poll load in front of a backward branch, or 0 */
-	u32 tu;       /* index of the owner */
-	u32 target;   /* index + 1 of the TU it is chained to, or 0 */
-	u32 next_in;  /* next exit (index + 1) chained to the same TU */
+	u32 site;    /* rx address of the branch's rel32 field */
+	u32 stub;    /* where it leads when it is not chained */
+	u32 poll;    /* rx address of the poll load in front of a backward branch, or 0 */
+	u32 tu;	     /* index of the owner */
+	u32 target;  /* index + 1 of the TU it is chained to, or 0 */
+	u32 next_in; /* next exit (index + 1) chained to the same TU */
 };
 
-#define TU_SINGLE 1u
-#define TU_DEAD 2u
+#define TU_SINGLE    1u
+#define TU_DEAD	     2u
 #define TU_STRADDLES 4u
 
 struct tu {
-	u64 pa;       /* guest-physical address of the first byte */
-	u64 pa2;      /* of the first byte in the second page, for TU_STRADDLES */
+	u64 pa;	 /* guest-physical address of the first byte */
+	u64 pa2; /* of the first byte in the second page, for TU_STRADDLES */
 	u32 eip;
 	u32 mode;
-	u32 hash_next; /* index + 1 */
+	u32 hash_next;	  /* index + 1 */
 	u32 page_next[2]; /* index + 1: next TU on the (first, second) page */
-	u32 head;     /* rx address: verifies r8d, then falls into the body */
+	u32 head;	  /* rx address: verifies r8d, then falls into the body */
 	u32 body;
-	u32 cold;     /* rx address of the first cold stub */
+	u32 cold; /* rx address of the first cold stub */
 	u32 end;
 	u32 insns;    /* index of the first tu_insn */
 	u32 exits;    /* index of the first tu_exit */
@@ -67,12 +67,12 @@ struct tu {
 	u8 exit_count;
 	u8 flags;
 	u16 pad;
-	u32 emus;     /* index of the first emu_insn */
+	u32 emus; /* index of the first emu_insn */
 };
 
 #define TC_HASH_SIZE 32768
 /* The most that one TU can take; translation starts only with that much left. */
-#define TU_MAX_HOST 32768
+#define TU_MAX_HOST  32768
 #define TU_MAX_INSNS 64
 #define TU_MAX_EXITS 16
 
@@ -99,7 +99,7 @@ struct tc {
 	u32 page_count;
 	struct jump_cache *jcs;
 	u32 jc_clock; /* round-robin hand of jc_for_mode */
-	u8 *poll; /* the poll page, below 2 GiB */
+	u8 *poll;     /* the poll page, below 2 GiB */
 };
 
 /* Creates the cache for v; size in bytes. 0 or -errno. */
@@ -142,7 +142,7 @@ _Noreturn void tc_unwind(struct vcpu *v);
 void thunk_exit_jc(void);    /* jmp: r8d = EIP that the jump cache missed */
 void thunk_exit_chain(void); /* jmp: r9d = exit index + 1 */
 void thunk_head_miss(void);  /* jmp: r8d = EIP, r10 = guest ECX */
-void thunk_miss0(void);      /* call: r8 = linear, r9d = meta; r9 = delta */
+void thunk_miss0(void);	     /* call: r8 = linear, r9d = meta; r9 = delta */
 void thunk_miss1(void);
 void thunk_miss_write0(void); /* the same; returns 5 bytes further when the access is bounced */
 void thunk_miss_write1(void);
@@ -150,11 +150,11 @@ void thunk_commit0(void); /* call */
 void thunk_commit1(void);
 void thunk_seg0(void); /* call: r8d = offset, r9d = meta; r8d = linear */
 void thunk_seg1(void);
-void thunk_callout(void); /* call: r9d = meta, r8d = index of the emu_insn */
+void thunk_callout(void);  /* call: r9d = meta, r8d = index of the emu_insn */
 void thunk_sti_exit(void); /* jmp: r8d = EIP behind STI, with an event pending */
 /*
- * Runs translated code at `host` with r8d = v->eip until it leaves. Returns 0 if a jump cache did not know v->eip, ENTER_CALLOUT if an emulated
- * instruction left with v->eip set, else the index + 1 of an exit that asks to be chained.
+ * Runs translated code at `host` with r8d = v->eip until it leaves. Returns 0 if a jump cache did not know v->eip, ENTER_CALLOUT if an
+ * emulated instruction left with v->eip set, else the index + 1 of an exit that asks to be chained.
  */
 #define ENTER_CALLOUT 0xffffffffu
 u32 vcpu_enter(struct vcpu *v, u64 host);

@@ -1,8 +1,8 @@
 /*
  * Character back ends: where a serial port's bytes go (`-serial stdio|file:F|unix:F[,server][,nowait]|pty|none|null`, `-debugcon` alike).
- * stdio is the escape multiplexer of `-nographic`: Ctrl-A x quits, Ctrl-A h helps, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-A b a break, Ctrl-A c is the
- * monitor's later. The terminal is raw while Ringer runs and is restored on every exit path.
- * Called with vm->lock held unless said otherwise.
+ * stdio is the escape multiplexer of `-nographic`: Ctrl-A x quits, Ctrl-A h helps, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-A b a break, Ctrl-A c
+ * is the monitor's later. The terminal is raw while Ringer runs and is restored on every exit path. Called with vm->lock held unless said
+ * otherwise.
  */
 #ifndef RINGER_CHARDEV_H
 #define RINGER_CHARDEV_H
@@ -26,7 +26,8 @@ struct chardev_client {
 struct chardev *chardev_open(struct vm *vm, const char *spec, char *err, size_t err_size);
 void chardev_close(struct chardev *c);
 void chardev_attach(struct chardev *c, const struct chardev_client *client);
-/* Never blocks for long: returns how many bytes were taken (0 if the peer is slow: try again later); a none/null or peerless back end takes all. */
+/* Never blocks for long: returns how many bytes were taken (0 if the peer is slow: try again later); a none/null or peerless back end takes
+ * all. */
 size_t chardev_write(struct chardev *c, const u8 *buf, size_t n);
 /* The front end has room again. */
 void chardev_accept_input(struct chardev *c);

@@ -11,11 +11,11 @@
 #define NS_PER_SEC 1000000000ull
 
 struct clock {
-	s64 offset_ns;       /* added to CLOCK_MONOTONIC to give vm time; vm time itself while stopped */
-	bool stopped;        /* vm time stands still (wall-clock time never does) */
-	s64 rtc_offset_sec;  /* added to host CLOCK_REALTIME seconds to give RTC time */
-	u64 tsc_hz;          /* guest TSC frequency: the host's, rounded to 1 kHz */
-	u64 tsc_offset;      /* guest TSC = vm time scaled to tsc_hz + this (WRMSR to IA32_TSC moves it) */
+	s64 offset_ns;	    /* added to CLOCK_MONOTONIC to give vm time; vm time itself while stopped */
+	bool stopped;	    /* vm time stands still (wall-clock time never does) */
+	s64 rtc_offset_sec; /* added to host CLOCK_REALTIME seconds to give RTC time */
+	u64 tsc_hz;	    /* guest TSC frequency: the host's, rounded to 1 kHz */
+	u64 tsc_offset;	    /* guest TSC = vm time scaled to tsc_hz + this (WRMSR to IA32_TSC moves it) */
 };
 
 /* Starts vm time at 0. Measures the host's TSC frequency (<= 5 ms; CPUID where it tells). */

@@ -203,7 +203,7 @@ static u64 without_orphans(u64 f)
 	static const struct {
 		u64 base, needs_it;
 	} chain[] = {
-		{CPUF_FXSR, CPUF_SSE}, {CPUF_SSE, CPUF_SSE2},	  {CPUF_SSE2, CPUF_SSE3 | CPUF_AES | CPUF_PCLMUL},
+		{CPUF_FXSR, CPUF_SSE},	 {CPUF_SSE, CPUF_SSE2},	   {CPUF_SSE2, CPUF_SSE3 | CPUF_AES | CPUF_PCLMUL},
 		{CPUF_SSE3, CPUF_SSSE3}, {CPUF_SSSE3, CPUF_SSE41}, {CPUF_SSE41, CPUF_SSE42},
 	};
 

@@ -31,6 +31,7 @@ enum cpuid_word {
 };
 
 /* X(NAME, "QEMU's name", "alias" or NULL, word, bit, the host must have it) */
+/* clang-format off */
 #define CPU_FEATURES(X)                                                                                                                    \
 	X(FPU, "fpu", NULL, CPUID_1_EDX, 0, false)                                                                                         \
 	X(DE, "de", NULL, CPUID_1_EDX, 2, false)                                                                                           \
@@ -69,6 +70,7 @@ enum cpuid_word {
 	X(INVTSC, "invtsc", NULL, CPUID_EXT7_EDX, 8, false)                                                                                \
 	/* Multi-byte NOP, 0F 1F: every family from 6 on has it (SDM Vol. 2B, NOP). */                                                     \
 	X(NOPL, "nopl", NULL, CPUID_NONE, 0, false)
+/* clang-format on */
 
 enum {
 #define X(n, name, alias, word, bit, host) CPUF_##n##_BIT,

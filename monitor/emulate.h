@@ -2,11 +2,10 @@
  * Instructions that are emulated in C (callouts). The translator decodes an instruction once and keeps an emu_insn beside the TU;
  * translated code calls its handler with all guest registers and flags in *v.
  *
- * A handler gets v->eip = the instruction's own EIP and v->next_eip = the one behind it (already masked for 16-bit code). It raises (exception.h) before
- * it commits anything, or does its work and returns:
- *   EMU_NEXT  the instruction is done; translated code goes on behind it. Allowed only when nothing that the translator baked into TUs has changed
- *             (CPL, segment registers, CR0/CR4, EFLAGS.VM/AC/TF, pages) and IF was not enabled.
- *   EMU_EXIT  done, but go back to the dispatcher; the handler has set v->eip (next_eip or the target of a transfer).
+ * A handler gets v->eip = the instruction's own EIP and v->next_eip = the one behind it (already masked for 16-bit code). It raises
+ * (exception.h) before it commits anything, or does its work and returns: EMU_NEXT  the instruction is done; translated code goes on behind
+ * it. Allowed only when nothing that the translator baked into TUs has changed (CPL, segment registers, CR0/CR4, EFLAGS.VM/AC/TF, pages)
+ * and IF was not enabled. EMU_EXIT  done, but go back to the dispatcher; the handler has set v->eip (next_eip or the target of a transfer).
  * Handlers run with the guest FPU in the host's registers: general registers only, unless they call fpu_save(v) first. vCPU thread.
  */
 #ifndef RINGER_EMULATE_H
@@ -26,13 +25,13 @@ struct emu_insn {
 	emu_fn *fn;
 	u8 kind; /* enum emu_kind */
 	u8 length;
-	u8 opsize;   /* 1 for byte forms, else 2 or 4 */
-	u8 addrsize; /* 2 or 4 */
-	u8 stacksize; /* SS.B: 2 or 4 */
-	u8 opcode;   /* last opcode byte */
-	bool has_mem; /* ModRM names memory */
-	u8 mod, reg, rm; /* of ModRM, when there is one */
-	u8 seg;      /* effective segment of the memory operand (also of string and moffs forms: DS or the override) */
+	u8 opsize;	       /* 1 for byte forms, else 2 or 4 */
+	u8 addrsize;	       /* 2 or 4 */
+	u8 stacksize;	       /* SS.B: 2 or 4 */
+	u8 opcode;	       /* last opcode byte */
+	bool has_mem;	       /* ModRM names memory */
+	u8 mod, reg, rm;       /* of ModRM, when there is one */
+	u8 seg;		       /* effective segment of the memory operand (also of string and moffs forms: DS or the override) */
 	u8 base, index, scale; /* REG_* or EMU_NO_REG; scale 1, 2, 4, 8 */
 	bool rep, repne, lock;
 	s32 disp;
@@ -90,9 +89,10 @@ static inline bool emu_event_due(const struct vcpu *v)
 
 /*
  * The handlers, from one table: X(name). The translator's instruction table names them as emu_NAME.
- * Far transfers, INT and IRET: monitor/far.c. Privileged and sensitive: monitor/priv.c, monitor/segment_insn.c. Legacy arithmetic (BCD, BOUND...): monitor/legacy.c.
- * Strings and what touches the FPU image: monitor/string.c, monitor/fpu_insn.c. I/O: monitor/io_insn.c.
+ * Far transfers, INT and IRET: monitor/far.c. Privileged and sensitive: monitor/priv.c, monitor/segment_insn.c. Legacy arithmetic (BCD,
+ * BOUND...): monitor/legacy.c. Strings and what touches the FPU image: monitor/string.c, monitor/fpu_insn.c. I/O: monitor/io_insn.c.
  */
+/* clang-format off */
 #define EMU_HANDLERS(X)                                                                                      \
 	/* far.c */                                                                                          \
 	X(call_far_imm) X(call_far_mem) X(jmp_far_imm) X(jmp_far_mem) X(ret_far) /* imm = bytes to pop */    \
@@ -116,6 +116,7 @@ static inline bool emu_event_due(const struct vcpu *v)
 	X(movs) X(stos) X(lods) X(cmps) X(scas)                                                              \
 	/* fpu_insn.c */                                                                                     \
 	X(fxsave) X(fxrstor) X(fnsave) X(fninit) X(frstor) X(fnstenv) X(fldenv) X(maskmovq) X(maskmovdqu) X(ldmxcsr)
+/* clang-format on */
 
 #define X(n) emu_fn emu_##n;
 EMU_HANDLERS(X)
@@ -126,7 +127,7 @@ enum emu_kind {
 #define X(n) EMU_KIND_##n,
 	EMU_HANDLERS(X)
 #undef X
-	EMU_KINDS
+		EMU_KINDS
 };
 _Static_assert(EMU_KINDS <= STATS_CALLOUT_KINDS, "struct stats counts callouts by kind");
 

@@ -1,5 +1,6 @@
 /*
- * Throwing exceptions: an instruction is abandoned, the dispatcher delivers. Invariant: v->pending is consumed by the dispatcher before anything else runs.
+ * Throwing exceptions: an instruction is abandoned, the dispatcher delivers. Invariant: v->pending is consumed by the dispatcher before
+ * anything else runs.
  */
 #include "monitor/exception.h"
 
@@ -12,7 +13,7 @@ _Noreturn void tc_unwind(struct vcpu *v)
 	__builtin_longjmp(v->unwind, 1);
 }
 
-static _Noreturn void throw(struct vcpu *v, int vector, bool has_error, u32 error_code)
+static _Noreturn void throw(struct vcpu * v, int vector, bool has_error, u32 error_code)
 {
 	v->pending.vector = vector;
 	v->pending.has_error = has_error;

@@ -1,4 +1,5 @@
-/* The guest's FPU state moves between the host's registers and v->fx. Invariant: the FIP and FDP in v->fx are 0; v->fpu_ip and v->fpu_dp hold the guest's. */
+/* The guest's FPU state moves between the host's registers and v->fx. Invariant: the FIP and FDP in v->fx are 0; v->fpu_ip and v->fpu_dp
+ * hold the guest's. */
 #include "monitor/fpu.h"
 
 #include "cache/tc.h"

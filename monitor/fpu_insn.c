@@ -101,7 +101,8 @@ int emu_fxrstor(struct vcpu *v, const struct emu_insn *i)
 	v->fpu_dp = fx.fdp;
 	v->fpu_ds = fx.fds;
 	fx.fip = 0;
-	/* Replaces all of the state, so what was saved meanwhile is of no interest; but FXRSTOR may leave FIP as it is, where it must become 0. */
+	/* Replaces all of the state, so what was saved meanwhile is of no interest; but FXRSTOR may leave FIP as it is, where it must
+	 * become 0. */
 	asm volatile("fninit\n\tfxrstor %0" : : "m"(fx));
 	v->fpu_loaded = true;
 	return EMU_NEXT;

@@ -45,7 +45,7 @@ static inline void irq_set(const struct irq *irq, int level)
 /* Every device registers itself so that reset, save and load find it. Order of registration is the order of all three. */
 struct device {
 	const char *name; /* unique; names the section of a saved state */
-	u32 version;      /* of the saved format, >= 1 */
+	u32 version;	  /* of the saved format, >= 1 */
 	void *opaque;
 	void (*reset)(void *opaque);
 	void (*save)(void *opaque, struct state *s);

@@ -10,6 +10,7 @@
 #include "monitor/types.h"
 
 /* X(NAME, "option", "what it prints") */
+/* clang-format off */
 #define LOG_CATEGORIES(X)                                                         \
 	X(IN_ASM, "in_asm", "guest code of each translation unit made")           \
 	X(OUT_ASM, "out_asm", "host code of each translation unit made")          \
@@ -22,12 +23,13 @@
 	X(PAGE, "page", "code pages: traces, invalidations")                      \
 	X(IO, "io", "accesses to ports and memory that no device answers")        \
 	X(STATS, "stats", "counters at exit and on SIGUSR1")
+/* clang-format on */
 
 enum log_category {
 #define X(n, o, h) LOG_##n##_BIT,
 	LOG_CATEGORIES(X)
 #undef X
-	LOG_CATEGORY_COUNT
+		LOG_CATEGORY_COUNT
 };
 enum {
 #define X(n, o, h) LOG_##n = 1u << LOG_##n##_BIT,
@@ -38,10 +40,10 @@ enum {
 /* Enabled categories; written once at start-up, read by every thread. */
 extern u32 log_mask;
 #define log_on(cat) unlikely(log_mask &(cat))
-#define log_to(cat, ...)                      \
-	do {                                  \
-		if (log_on(cat))              \
-			log_print(__VA_ARGS__); \
+#define log_to(cat, ...)                                                                                                                   \
+	do {                                                                                                                               \
+		if (log_on(cat))                                                                                                           \
+			log_print(__VA_ARGS__);                                                                                            \
 	} while (0)
 
 void log_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -9,7 +9,7 @@
 
 struct vm;
 
-#define RAM_LOW_MAX 0xc0000000ull /* the PCI hole starts here at the latest */
+#define RAM_LOW_MAX   0xc0000000ull /* the PCI hole starts here at the latest */
 #define RAM_HIGH_BASE 0x100000000ull
 
 /* Memory-mapped device regions; handlers run with vm->lock held. size is 1, 2, 4 (others are split). */

@@ -35,7 +35,8 @@
 	X("smp", opt_smp, "N", "number of CPUs: 1")                                                                                        \
 	X("M", opt_machine, "pc", "machine type")                                                                                          \
 	X("machine", opt_machine, "pc", "the same")                                                                                        \
-	X("accel", opt_accel, "bt[,PROP=V]", "binary translation; flavour=auto|direct|checked, tb-size=MiB of translated code, max-maps=N host mappings") \
+	X("accel", opt_accel, "bt[,PROP=V]",                                                                                               \
+	  "binary translation; flavour=auto|direct|checked, tb-size=MiB of translated code, max-maps=N host mappings")                     \
 	X("nographic", opt_nographic, NULL, "serial port 0 on this terminal; Ctrl-A h for help, Ctrl-A x to quit")                         \
 	X("display", opt_none, "none", "there is none")                                                                                    \
 	X("vga", opt_none, "none", "there is none")                                                                                        \
@@ -220,8 +221,9 @@ static void opt_accel(struct options *o, const char *name, const char *arg)
 	bool first = true;
 
 	if (strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0) {
-		printf("Accelerators:\n  bt    binary translation: flavour=auto|direct|checked, tb-size=MiB (%d to %d), max-maps=N (from %d)\n", TC_MIN_MIB, TC_MAX_MIB,
-		       MAPS_MIN);
+		printf("Accelerators:\n  bt    binary translation: flavour=auto|direct|checked, tb-size=MiB (%d to %d), max-maps=N (from "
+		       "%d)\n",
+		       TC_MIN_MIB, TC_MAX_MIB, MAPS_MIN);
 		exit(0);
 	}
 	while (next_item(name, &arg, &it)) {

@@ -1,8 +1,9 @@
 /*
- * Host signals in translated code: SIGFPE (divide errors, unmasked x87 and SSE exceptions), SIGSEGV (windows, the poll page; misaligned SSE operands, #GP).
+ * Host signals in translated code: SIGFPE (divide errors, unmasked x87 and SSE exceptions), SIGSEGV (windows, the poll page; misaligned SSE
+ * operands, #GP).
  *
- * Invariant: a signal is the guest's only if the interrupted RIP is in the TC; the host PC then gives TU and guest EIP, the interrupted registers are
- * the guest's. Any other SIGSEGV is a bug of the monitor: the terminal is restored and the process dies of it.
+ * Invariant: a signal is the guest's only if the interrupted RIP is in the TC; the host PC then gives TU and guest EIP, the interrupted
+ * registers are the guest's. Any other SIGSEGV is a bug of the monitor: the terminal is restored and the process dies of it.
  */
 #include "monitor/signal.h"
 
@@ -59,7 +60,8 @@ static void fault(struct vcpu *v, greg_t *g, struct tu *tu, int vector, bool has
 	abandon(v, g, in, tu);
 }
 
-/* A fault in the window: hidden (filled; the instruction is tried again), true (the guest's #PF), or a reason to translate the instruction checked. */
+/* A fault in the window: hidden (filled; the instruction is tried again), true (the guest's #PF), or a reason to translate the instruction
+ * checked. */
 static void window_hit(struct vcpu *v, greg_t *g, struct tu *tu, u64 offset)
 {
 	struct tu_insn *in = tu_insn(v->tc, tu, tu_insn_by_host(v->tc, tu, (u64)g[REG_RIP]));
@@ -99,7 +101,8 @@ static bool poll_hit(struct vcpu *v, greg_t *g, struct tu *tu)
 	return false;
 }
 
-/* x87 and SSE exceptions share SIGFPE: the trap number of the context tells #MF from #XM. Without CR4.OSXMMEXCPT an SSE exception is #UD. */
+/* x87 and SSE exceptions share SIGFPE: the trap number of the context tells #MF from #XM. Without CR4.OSXMMEXCPT an SSE exception is #UD.
+ */
 static int fpu_vector(const struct vcpu *v, const greg_t *g)
 {
 	if (g[REG_TRAPNO] == EXC_MF)

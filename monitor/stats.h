@@ -6,6 +6,7 @@
 
 #include "monitor/types.h"
 
+/* clang-format off */
 #define STATS(X)                                                          \
 	X(tus_made, "translation units made")                             \
 	X(tus_dropped, "translation units dropped")                       \
@@ -49,6 +50,7 @@
 	X(signals, "host signals taken in translated code")               \
 	X(halts, "HLT instructions that slept")                           \
 	X(single_steps, "single-instruction TUs run")
+/* clang-format on */
 
 #define STATS_CALLOUT_KINDS 112
 

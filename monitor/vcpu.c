@@ -74,7 +74,8 @@ void vcpu_reset(struct vcpu *v)
 	v->eip = 0xfff0;
 	vcpu_set_eflags(v, 0);
 	for (int i = 0; i < SEG_COUNT; i++)
-		segment_set(v, i, 0, 0, 0xffff, i < SEG_LDTR ? SEG_P | SEG_S | SEG_TYPE_W | SEG_TYPE_A : SEG_P | (i == SEG_TR ? DESC_TSS32_BUSY : DESC_LDT));
+		segment_set(v, i, 0, 0, 0xffff,
+			    i < SEG_LDTR ? SEG_P | SEG_S | SEG_TYPE_W | SEG_TYPE_A : SEG_P | (i == SEG_TR ? DESC_TSS32_BUSY : DESC_LDT));
 	segment_set(v, SEG_CS, 0xf000, 0xffff0000u, 0xffff, SEG_P | SEG_S | SEG_TYPE_CODE | SEG_TYPE_R | SEG_TYPE_A);
 	v->cpl = 0;
 	v->cr0 = CR0_CD | CR0_NW | CR0_ET;
@@ -95,7 +96,8 @@ void vcpu_reset(struct vcpu *v)
 	mmu_flush_all(v);
 }
 
-/* Makes translated code leave at its next safepoint: cross-page and indirect transfers miss, backward branches touch the poll page. Lock held. */
+/* Makes translated code leave at its next safepoint: cross-page and indirect transfers miss, backward branches touch the poll page. Lock
+ * held. */
 static void arm(struct vcpu *v)
 {
 	atomic_store(&v->jc, jc_all_miss(v));
@@ -139,8 +141,10 @@ static void load_segment(struct vcpu *v, struct state *s, int n)
 }
 
 /* Everything architectural that is plain 32- or 64-bit data, once for both directions. */
+/* clang-format off */
 #define WORDS(X) \
 	X(eip) X(cpl) X(cr0) X(cr2) X(cr3) X(cr4) X(gdtr.base) X(gdtr.limit) X(idtr.base) X(idtr.limit) X(sysenter_cs) X(sysenter_esp) X(sysenter_eip) X(fpu_ip) X(fpu_dp)
+/* clang-format on */
 #define QUADS(X) X(efer) X(pat) X(apic_base) X(misc_enable) X(tsc_aux) X(mtrr_def_type) X(mcg_status)
 
 void vcpu_save(struct vcpu *v, struct state *s)

@@ -1,11 +1,11 @@
 /*
  * A virtual CPU: all architectural state, and the little that translated code keeps beside it.
  *
- * Where guest state lives. While translated code runs, EAX ECX EDX EBX EBP ESI EDI are in the host registers of the same name, ESP in r15d, the
- * arithmetic flags and DF in host RFLAGS, x87/MMX/SSE state in the host's. Everything else is here. While C runs (after a callout or in the
- * dispatcher) everything but the FPU is here; the FPU stays in the host's registers until fpu_save() is called.
- * Invariant: C on the vCPU thread that may use SSE or x87 (libc, libraries, devices, translator) runs only after fpu_save(v).
- * Files that run between (listed in the Makefile as HOT) are built with -mgeneral-regs-only.
+ * Where guest state lives. While translated code runs, EAX ECX EDX EBX EBP ESI EDI are in the host registers of the same name, ESP in r15d,
+ * the arithmetic flags and DF in host RFLAGS, x87/MMX/SSE state in the host's. Everything else is here. While C runs (after a callout or in
+ * the dispatcher) everything but the FPU is here; the FPU stays in the host's registers until fpu_save() is called. Invariant: C on the
+ * vCPU thread that may use SSE or x87 (libc, libraries, devices, translator) runs only after fpu_save(v). Files that run between (listed in
+ * the Makefile as HOT) are built with -mgeneral-regs-only.
  */
 #ifndef RINGER_VCPU_H
 #define RINGER_VCPU_H
@@ -25,13 +25,13 @@ struct window;
 struct windows;
 struct state;
 
-
 struct segment {
 	u32 base;
 	u32 limit; /* in bytes, already scaled by G; offset <= limit is inside (expand-up) */
 	u32 attr;  /* x86.h: SEG_* */
 	u32 sel;   /* 16 bits */
-	/* Non-zero when every offset may be read / written without a check: present, right type, expand-up, limit 4 GiB. Kept by segment_set(). */
+	/* Non-zero when every offset may be read / written without a check: present, right type, expand-up, limit 4 GiB. Kept by
+	 * segment_set(). */
 	u32 full_read, full_write;
 };
 
@@ -55,19 +55,19 @@ struct cpu_model;
 
 struct vcpu {
 	/* --- read and written by translated code; offsets go into emitted instructions --- */
-	u32 regs[8];      /* EAX..EDI in ModRM order */
-	u32 eip;          /* start of the current instruction while a callout runs; of the next while in the dispatcher */
-	u32 next_eip;     /* during an emulated instruction: the EIP behind it */
-	u64 hflags;       /* EFLAGS_HOST bits (arithmetic flags and DF); other bits are garbage to be masked */
-	u32 sysflags;     /* all other EFLAGS: IF IOPL NT RF VM AC TF ID..., without bit 1 */
+	u32 regs[8];	    /* EAX..EDI in ModRM order */
+	u32 eip;	    /* start of the current instruction while a callout runs; of the next while in the dispatcher */
+	u32 next_eip;	    /* during an emulated instruction: the EIP behind it */
+	u64 hflags;	    /* EFLAGS_HOST bits (arithmetic flags and DF); other bits are garbage to be masked */
+	u32 sysflags;	    /* all other EFLAGS: IF IOPL NT RF VM AC TF ID..., without bit 1 */
 	_Atomic u32 events; /* EV_* */
-	_Atomic(u64 *) jc; /* entries of the current jump cache, or of the all-miss one after a kick */
-	u64 *table;       /* current checked-flavour table (see shadowpt/softmmu.h) */
-	u64 host_rsp;     /* RSP at vcpu_enter, for unwinding out of translated code */
-	u32 mask_no_if;   /* ~EFLAGS_IF, EFLAGS_HOST, 31, 15: for flag-free masking by PEXT and PDEP in translated code */
+	_Atomic(u64 *) jc;  /* entries of the current jump cache, or of the all-miss one after a kick */
+	u64 *table;	    /* current checked-flavour table (see shadowpt/softmmu.h) */
+	u64 host_rsp;	    /* RSP at vcpu_enter, for unwinding out of translated code */
+	u32 mask_no_if;	    /* ~EFLAGS_IF, EFLAGS_HOST, 31, 15: for flag-free masking by PEXT and PDEP in translated code */
 	u32 mask_host;
 	u32 mask31, mask15;
-	u64 window_base;  /* host address of the window in use */
+	u64 window_base; /* host address of the window in use */
 	struct segment seg[SEG_COUNT];
 
 	/* --- architectural, read by translated code rarely or never --- */
@@ -88,8 +88,8 @@ struct vcpu {
 	/* Inhibits interrupts (and for MOV SS also debug traps) until the next instruction has completed, SDM Vol. 3A 6.8.3. */
 	enum { SHADOW_NONE, SHADOW_STI, SHADOW_MOV_SS } shadow;
 	bool nmi_blocked; /* from NMI delivery to IRET */
-	bool halted;      /* in HLT */
-	bool shutdown;    /* after a triple fault, until reset */
+	bool halted;	  /* in HLT */
+	bool shutdown;	  /* after a triple fault, until reset */
 
 	/* The exception that raise_* threw; the dispatcher delivers it. */
 	struct {
@@ -104,26 +104,26 @@ struct vcpu {
 	struct softmmu *mmu;
 	struct xlate *xlate;
 	struct windows *windows;
-	struct window *window; /* in use, or NULL: code runs checked */
+	struct window *window;	    /* in use, or NULL: code runs checked */
 	struct window *user_window; /* of the current address space, or NULL */
 	struct tc *tc;
 	const struct cpu_model *model;
-	u64 features; /* of the model, after +f,-f: CPUF_* of cpuid.h */
+	u64 features;	 /* of the model, after +f,-f: CPUF_* of cpuid.h */
 	void *unwind[5]; /* __builtin_setjmp buffer of the dispatcher */
 	/* Delivery in progress, for double faults: its vector, or -1. */
 	int delivering;
 	/* Inputs of the next dispatch. */
-	bool single_once; /* run one instruction in a TU of its own: it writes to its own TU */
+	bool single_once;  /* run one instruction in a TU of its own: it writes to its own TU */
 	bool no_step_trap; /* the instruction was a software interrupt: no single-step trap behind it */
-	bool missed;      /* the last TU left because its jump cache did not know v->eip */
-	u32 event_mask;   /* events that could be acted upon now */
-	u32 mode;         /* TU mode of the code that runs (translator/mode.h) */
+	bool missed;	   /* the last TU left because its jump cache did not know v->eip */
+	u32 event_mask;	   /* events that could be acted upon now */
+	u32 mode;	   /* TU mode of the code that runs (translator/mode.h) */
 	pthread_t thread;
 	pthread_mutex_t kick_lock;
-	pthread_cond_t halt_cond; /* with kick_lock: wakes a halted vCPU */
-	bool poll_armed;          /* kick_lock */
-	void *poll_page;          /* translated code loads from it at backward branches; PROT_NONE while armed */
-	bool fpu_loaded;          /* guest FPU state is in the host's registers (true) or in fx (false) */
+	pthread_cond_t halt_cond;		 /* with kick_lock: wakes a halted vCPU */
+	bool poll_armed;			 /* kick_lock */
+	void *poll_page;			 /* translated code loads from it at backward branches; PROT_NONE while armed */
+	bool fpu_loaded;			 /* guest FPU state is in the host's registers (true) or in fx (false) */
 	u8 fx[512] __attribute__((aligned(64))); /* FXSAVE64 image */
 	struct stats stats;
 };
@@ -188,7 +188,7 @@ void lin_write_buf(struct vcpu *v, u32 linear, const void *buf, unsigned n, int 
 /* Only the checks (and A/D updates) of such an access: raises or returns. acc may hold ACC_WRITE. */
 void lin_probe(struct vcpu *v, u32 linear, unsigned n, int acc);
 /* Address-space changes, called by MOV CR0/CR3/CR4, WRMSR EFER, INVLPG. */
-void mmu_flush_all(struct vcpu *v);    /* everything, globals too: CR0.PG/WP, CR4.PGE/PAE/PSE, EFER.NXE */
+void mmu_flush_all(struct vcpu *v);	  /* everything, globals too: CR0.PG/WP, CR4.PGE/PAE/PSE, EFER.NXE */
 void mmu_flush_nonglobal(struct vcpu *v); /* MOV CR3 */
 void mmu_invlpg(struct vcpu *v, u32 linear);
 
@@ -196,7 +196,8 @@ void mmu_invlpg(struct vcpu *v, u32 linear);
 
 /* Sets a register's visible and hidden parts, keeps full_read/full_write. No checks. */
 void segment_set(struct vcpu *v, int n, u32 sel, u32 base, u32 limit, u32 attr);
-/* Linear address of seg:off for an access of n bytes (acc: ACC_WRITE or 0), after limit and type checks; raises #GP(0), #SS(0). off + n may wrap. */
+/* Linear address of seg:off for an access of n bytes (acc: ACC_WRITE or 0), after limit and type checks; raises #GP(0), #SS(0). off + n may
+ * wrap. */
 u32 seg_linear(struct vcpu *v, int n, u32 off, unsigned size, int acc);
 /* Checks, then accesses at the current CPL. */
 static inline u64 seg_read(struct vcpu *v, int seg, u32 off, unsigned size)

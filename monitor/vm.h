@@ -47,16 +47,16 @@ struct vm {
 	struct device devices[MAX_DEVICES];
 	unsigned device_count;
 	struct chardev *chardevs; /* the open ones, linked; chardev.c's */
-	struct loader *loader; /* vcpu_run loads from it at start and at every reset */
-	struct pic *pic;       /* the vCPU acknowledges interrupts here: pic_ack() */
+	struct loader *loader;	  /* vcpu_run loads from it at start and at every reset */
+	struct pic *pic;	  /* the vCPU acknowledges interrupts here: pic_ack() */
 
 	_Atomic int exit_reason; /* enum vm_exit */
 	int exit_status;
 };
 
 /*
- * Lock, clock, guest RAM and event loop of a zeroed machine whose options are set; devices, loader and vCPU come after it (main.c). Returns 0 or -errno,
- * with nothing left behind. vm_free is its inverse: vCPU and devices are gone by then.
+ * Lock, clock, guest RAM and event loop of a zeroed machine whose options are set; devices, loader and vCPU come after it (main.c). Returns
+ * 0 or -errno, with nothing left behind. vm_free is its inverse: vCPU and devices are gone by then.
  */
 int vm_init(struct vm *vm, u64 ram_size);
 void vm_free(struct vm *vm);
@@ -64,8 +64,8 @@ void vm_free(struct vm *vm);
 /* Asks for the machine to end; the first caller wins. Any thread, with or without the lock, async-signal-safe. */
 void vm_request_exit(struct vm *vm, enum vm_exit why, int status);
 /*
- * A system reset asked for by a device (port 92, 0xCF9, i8042, triple fault, ACPI). Under -no-reboot ends the machine instead. The vCPU does it at the
- * next instruction boundary: vm_reset_devices, memory contents kept as on a PC, boot loader run again. Any thread.
+ * A system reset asked for by a device (port 92, 0xCF9, i8042, triple fault, ACPI). Under -no-reboot ends the machine instead. The vCPU
+ * does it at the next instruction boundary: vm_reset_devices, memory contents kept as on a PC, boot loader run again. Any thread.
  */
 void vm_request_reset(struct vm *vm);
 /* A power-off asked for by a device. Under -no-shutdown stops the vCPU but keeps the process. Any thread. */

@@ -19,7 +19,13 @@ void access_check(struct vcpu *v, u32 linear, u32 n, int acc)
 {
 	/* Operands above 8 bytes have alignment rules of their own (SDM Vol. 3A table 6-7). */
 	if (access_checks_alignment(v) && (acc & ACC_USER)) {
-		u32 align = n == 2 || n == 4 || n == 8 ? n : n == 10 ? 8 : n == 6 ? 4 : n == 28 || n == 108 ? 4 : n == 14 || n == 94 ? 2 : n == 512 ? 16 : 1;
+		u32 align = n == 2 || n == 4 || n == 8 ? n
+			    : n == 10		       ? 8
+			    : n == 6		       ? 4
+			    : n == 28 || n == 108      ? 4
+			    : n == 14 || n == 94       ? 2
+			    : n == 512		       ? 16
+						       : 1;
 		if (linear & (align - 1))
 			raise_error(v, EXC_AC, 0);
 	}

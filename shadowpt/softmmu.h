@@ -9,7 +9,8 @@
  * Invariants
  *  - An entry is non-zero only if the guest's tables allowed that access when it was made, A (for the write half also D) was set in them,
  *    the page is RAM, holds no translated code (write half), and no watchpoint is on it.
- *  - Entries are dropped at every event where the architecture requires a TLB to drop them (SDM Vol. 3A 4.10.4); until then they may be stale.
+ *  - Entries are dropped at every event where the architecture requires a TLB to drop them (SDM Vol. 3A 4.10.4); until then they may be
+ * stale.
  *  - Every non-zero entry is in a log (global or non-global), so a flush costs what was filled.
  */
 #ifndef RINGER_SOFTMMU_H
@@ -19,9 +20,9 @@
 
 #define MMU_HALF_ENTRIES (1u << 21)
 #define MMU_WRITE_OFFSET (MMU_HALF_ENTRIES * 8) /* bytes from the read half to the write half */
-#define MMU_TABLE_BYTES (2ull * MMU_WRITE_OFFSET)
-#define MMU_LOG_SIZE 16384
-#define BOUNCE_MAX 512 /* the largest memory operand: FXSAVE */
+#define MMU_TABLE_BYTES	 (2ull * MMU_WRITE_OFFSET)
+#define MMU_LOG_SIZE	 16384
+#define BOUNCE_MAX	 512 /* the largest memory operand: FXSAVE */
 
 enum { MMU_SUPERVISOR, MMU_USER, MMU_EMPTY, MMU_TABLES };
 
@@ -40,10 +41,10 @@ struct bounce {
 
 struct softmmu {
 	u64 *table[MMU_TABLES]; /* MMU_EMPTY: all misses; used while alignment checks or watchpoints are on */
-	u8 *bounce_pages[2];    /* two pages each */
+	u8 *bounce_pages[2];	/* two pages each */
 	struct bounce bounce[2];
 	struct mmu_log log[2]; /* [1]: global entries */
-	u8 large[1024];        /* 4 MiB regions with an entry that came from a large page */
+	u8 large[1024];	       /* 4 MiB regions with an entry that came from a large page */
 };
 
 /* Returns 0 or -errno (address space refused). */
@@ -54,8 +55,9 @@ void softmmu_free(struct vcpu *v);
 u64 *softmmu_table(struct vcpu *v);
 
 /*
- * A host pointer to directly accessible guest RAM at `linear` and how many bytes are accessible there (up to the page's end), after all page checks for
- * `acc` (raises #PF). NULL when the access must go element by element through lin_read/lin_write: MMIO, translated code, watched pages.
+ * A host pointer to directly accessible guest RAM at `linear` and how many bytes are accessible there (up to the page's end), after all
+ * page checks for `acc` (raises #PF). NULL when the access must go element by element through lin_read/lin_write: MMIO, translated code,
+ * watched pages.
  */
 u8 *softmmu_span(struct vcpu *v, u32 linear, int acc, u32 *bytes);
 

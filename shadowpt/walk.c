@@ -2,7 +2,8 @@
  * The guest page-table walk: two-level tables with 4 MB pages (PSE, PSE-36) and PAE with 2 MB pages and NX.
  *
  * Invariants: reserved bits are checked at every level before permissions; A is set at every level only when the whole walk is allowed;
- * D only in the leaf and only for writes. Entries are updated with a compare-and-swap so that a device's or another CPU's change is not lost.
+ * D only in the leaf and only for writes. Entries are updated with a compare-and-swap so that a device's or another CPU's change is not
+ * lost.
  */
 #include "shadowpt/walk.h"
 
@@ -10,17 +11,17 @@
 #include "monitor/cpuid.h"
 #include "monitor/vm.h"
 
-#define PTE_P 0x001u
-#define PTE_W 0x002u
-#define PTE_U 0x004u
-#define PTE_A 0x020u
-#define PTE_D 0x040u
+#define PTE_P  0x001u
+#define PTE_W  0x002u
+#define PTE_U  0x004u
+#define PTE_A  0x020u
+#define PTE_D  0x040u
 #define PTE_PS 0x080u
-#define PTE_G 0x100u
+#define PTE_G  0x100u
 #define PTE_NX (1ull << 63)
 
 #define PHYS_BITS CPU_PHYS_BITS
-#define PAE_RSVD (((1ull << 63) - 1) & ~((1ull << PHYS_BITS) - 1))
+#define PAE_RSVD  (((1ull << 63) - 1) & ~((1ull << PHYS_BITS) - 1))
 
 /* One entry on the way: where it lies and what it held. */
 struct level {
@@ -95,7 +96,8 @@ again:
 	u64 rights = pde.value;
 	struct level *leaf = &pde;
 	if (large) {
-		/* PSE-36: bits 13..16 are address bits 32..35; those above, up to 21, are reserved (SDM Vol. 3A table 4-4). Without PSE-36 all are. */
+		/* PSE-36: bits 13..16 are address bits 32..35; those above, up to 21, are reserved (SDM Vol. 3A table 4-4). Without PSE-36
+		 * all are. */
 		if (pde.value & (v->features & CPUF_PSE36 ? 0x3e0000u : 0x3fe000u))
 			return fault(acc, PFERR_P | PFERR_RSVD, false);
 		w->pa = (pde.value & 0xffc00000u) | ((pde.value >> 13 & 0xf) << 32) | (lin & 0x3fffffu);

@@ -5,7 +5,7 @@
 #include "monitor/vcpu.h"
 
 struct walk {
-	u64 pa;        /* guest-physical address of the byte asked for */
+	u64 pa;	       /* guest-physical address of the byte asked for */
 	bool writable; /* a write at this privilege is allowed and D is set already: the page may be entered as writable */
 	bool global;   /* survives MOV CR3 */
 	bool user;     /* U = 1 at every level */

@@ -1,8 +1,9 @@
 /*
  * Windows (see window.h): fills, traces of page tables, zaps, the mapping budget.
  *
- * A window is kept in regions of 2 MiB, the least that one page-directory entry maps in any paging mode. A region that has mappings has two "uses": one on the page of its directory
- * entry, one on its page table. A guest page with uses is traced; when its last use goes, it is plain data again.
+ * A window is kept in regions of 2 MiB, the least that one page-directory entry maps in any paging mode. A region that has mappings has two
+ * "uses": one on the page of its directory entry, one on its page table. A guest page with uses is traced; when its last use goes, it is
+ * plain data again.
  *
  * Functions below window_fault run in a signal handler: no allocation but from pools made at start, no libc but system calls.
  */
@@ -23,30 +24,30 @@
 #include "shadowpt/softmmu.h"
 #include "shadowpt/walk.h"
 
-#define WINDOW_SIZE (1ull << 32)
+#define WINDOW_SIZE  (1ull << 32)
 #define WINDOW_GUARD (1ull << 16)
 #define WINDOW_COUNT 32
 #define REGION_SHIFT 21
 #define REGION_COUNT (1u << (32 - REGION_SHIFT))
 #define REGION_PAGES 512u
 #define POOL_REGIONS 4096u
-#define ZAP_MAX 128u
-#define AROUND 16u /* pages looked at around a fault */
-#define HEAT_SLOTS 64u
-#define HEAT_TICKS 2  /* timer interrupts in user code until an address space is hot */
-#define COOL_NS 200000000ull
-#define JUDGE_NS 10000000ull
-#define ACTIVITY_NS 10000ull
+#define ZAP_MAX	     128u
+#define AROUND	     16u /* pages looked at around a fault */
+#define HEAT_SLOTS   64u
+#define HEAT_TICKS   2 /* timer interrupts in user code until an address space is hot */
+#define COOL_NS	     200000000ull
+#define JUDGE_NS     10000000ull
+#define ACTIVITY_NS  10000ull
 #define GUILTY_SLOTS 8192u
-#define CHURN_SLOTS 4096u
-#define CHURN_LIMIT 8u
+#define CHURN_SLOTS  4096u
+#define CHURN_LIMIT  8u
 
 struct region {
 	u64 mapped[REGION_PAGES / 64];
 	u64 writable[REGION_PAGES / 64];
 	u64 pde_pa, table_pa; /* table_pa 0: a large page; pde_pa 0: no paging */
-	u64 pde;              /* the directory entry when the region was made */
-	u32 count;            /* pages mapped */
+	u64 pde;	      /* the directory entry when the region was made */
+	u32 count;	      /* pages mapped */
 	u32 next_free;
 	u16 window, number;
 	u16 entry_size;
@@ -55,8 +56,8 @@ struct region {
 };
 
 /*
- * The supervisor's window serves all address spaces. Its regions do not use their directory: the directories of the current address space are used as a whole (roots,
- * pool entries of their own), and a CR3 load compares the entries of the regions that live.
+ * The supervisor's window serves all address spaces. Its regions do not use their directory: the directories of the current address space
+ * are used as a whole (roots, pool entries of their own), and a CR3 load compares the entries of the regions that live.
  */
 #define ROOT_NUMBER 0xffff
 
@@ -65,16 +66,16 @@ struct window {
 	bool used, kernel;
 	u16 live_count;
 	u16 live[REGION_COUNT]; /* numbers of the regions in use */
-	u32 root[4];            /* kernel: index + 1 of the root uses */
+	u32 root[4];		/* kernel: index + 1 of the root uses */
 	u32 cr3;
 	u64 pdpte[4];
 	bool pae;
 	u64 last_use;
-	u32 mappings; /* host mappings, at most */
+	u32 mappings;		  /* host mappings, at most */
 	u16 region[REGION_COUNT]; /* index + 1 into the pool */
-	u32 activity;     /* fills, zaps, changes of rights since `since` (vm time, ns) */
+	u32 activity;		  /* fills, zaps, changes of rights since `since` (vm time, ns) */
 	u64 since;
-	u32 prefault;     /* linear address of the last true fault, or 0 */
+	u32 prefault;	  /* linear address of the last true fault, or 0 */
 	u32 zap[ZAP_MAX]; /* linear pages */
 	u32 zap_count;
 };
@@ -87,11 +88,12 @@ struct windows {
 	struct region *pool;
 	u32 free_region; /* index + 1 */
 	u32 mappings, budget;
-	u32 span; /* pages that one fill may map, a power of two; two fills fit into the budget, so that an instruction with two operands gets on */
+	u32 span; /* pages that one fill may map, a power of two; two fills fit into the budget, so that an instruction with two operands
+		     gets on */
 	u64 clock;
-	u8 *gs; /* what GS base holds */
-	u32 reserved;    /* windows that have address space */
-	bool refused;    /* the host gives no more of it: go on with those that there are, or checked */
+	u8 *gs;	      /* what GS base holds */
+	u32 reserved; /* windows that have address space */
+	bool refused; /* the host gives no more of it: go on with those that there are, or checked */
 	struct heat {
 		u32 cr3, ticks;
 		u64 not_before; /* vm time: it has been tried, and cost too much */
@@ -106,10 +108,12 @@ static struct page_desc *desc_of(struct vcpu *v, u64 pa)
 	return host ? smc_page(v, ram_page(&v->vm->mem, host)) : NULL;
 }
 
-/* Code, or tables that a window depends on; or code that is rewritten again and again, where each change of rights would cost system calls. */
+/* Code, or tables that a window depends on; or code that is rewritten again and again, where each change of rights would cost system calls.
+ */
 static bool must_not_write(const struct vcpu *v, const struct page_desc *d)
 {
-	return d->granules || d->traces || (d->code_churn == CODE_CHURN_LIMIT && (u8)(v->stats.interrupts - d->code_tick) < CODE_CHURN_TICKS);
+	return d->granules || d->traces ||
+	       (d->code_churn == CODE_CHURN_LIMIT && (u8)(v->stats.interrupts - d->code_tick) < CODE_CHURN_TICKS);
 }
 
 /* ---- uses of guest pages as page tables ---- */
@@ -173,7 +177,8 @@ static void drop_region(struct vcpu *v, struct window *w, u32 number)
 
 static void unmap(struct window *w, u32 page, u32 pages)
 {
-	mmap(w->base + (u64)page * PAGE_SIZE, (u64)pages * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	mmap(w->base + (u64)page * PAGE_SIZE, (u64)pages * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+	     -1, 0);
 }
 
 static void count_mappings(struct vcpu *v, struct window *w, s32 n)
@@ -225,8 +230,8 @@ static void forget_page(struct vcpu *v, struct window *w, u32 page)
 }
 
 /*
- * A page that the kernel maps to use it once (fixmaps, temporary mappings) costs a signal and two system calls each time: beyond a few times the
- * instructions that go there are guilty.
+ * A page that the kernel maps to use it once (fixmaps, temporary mappings) costs a signal and two system calls each time: beyond a few
+ * times the instructions that go there are guilty.
  */
 static u8 *churn(struct vcpu *v, u32 page)
 {
@@ -505,7 +510,8 @@ static bool map_run(struct vcpu *v, struct window *w, u32 page, u64 pa, u32 page
 }
 
 /*
- * The faulting page, and in runs those around it: of a page table's those that the guest has touched already, of a large page (or without paging) all.
+ * The faulting page, and in runs those around it: of a page table's those that the guest has touched already, of a large page (or without
+ * paging) all.
  */
 static bool map_around(struct vcpu *v, struct window *w, struct region *r, u32 page, u64 pa, int prot)
 {
@@ -779,7 +785,8 @@ static struct heat *heat(struct vcpu *v)
 	return h;
 }
 
-/* An address space that changes its mappings all the time is better off checked: a fill or a zap costs about ACTIVITY_NS, a quarter of its time is too much. */
+/* An address space that changes its mappings all the time is better off checked: a fill or a zap costs about ACTIVITY_NS, a quarter of its
+ * time is too much. */
 static void judge(struct vcpu *v, struct window *w)
 {
 	u64 now = clock_ns(&v->vm->clock), passed = now - w->since;
@@ -843,7 +850,8 @@ bool window_enter(struct vcpu *v)
 	v->window_base = (u64)w->base;
 	if (unlikely(w->zap_count) && !w->kernel)
 		flush_zaps(v, w);
-	/* The kernel has most likely mapped what a true fault asked for. The guest may never repeat it: A may be set on suspicion, D may not. */
+	/* The kernel has most likely mapped what a true fault asked for. The guest may never repeat it: A may be set on suspicion, D may
+	 * not. */
 	if (w->prefault && !w->kernel) {
 		u32 error, linear = w->prefault;
 		w->prefault = 0;
@@ -861,7 +869,8 @@ bool window_enter(struct vcpu *v)
 void windows_flush(struct vcpu *v)
 {
 	struct windows *ws = v->windows;
-	u32 paging = (v->cr0 & (CR0_PG | CR0_WP)) | (v->cr4 & (CR4_PSE | CR4_PAE)) | (v->efer & EFER_NXE ? 1u << 30 : 0) | v->vm->mem.a20_open;
+	u32 paging =
+		(v->cr0 & (CR0_PG | CR0_WP)) | (v->cr4 & (CR4_PSE | CR4_PAE)) | (v->efer & EFER_NXE ? 1u << 30 : 0) | v->vm->mem.a20_open;
 	if (!ws)
 		return;
 	if (ws->paging != paging) {

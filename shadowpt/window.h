@@ -1,15 +1,18 @@
 /*
  * The direct memory flavour: windows, shadow page tables made of host mappings.
  *
- * There is one for the supervisor, and one for the user code of each address space that is hot. A window is 4 GiB of host address space, 4 GiB-aligned, between two guards. Window + linear address holds a host mapping of the guest-RAM page
- * that the guest's tables map there, with the rights that they give; everything else in it is inaccessible. GS base = window while code of that privilege and
- * address space runs translated in the direct flavour; a memory operand is `65 67 op [ea]`: it cannot leave the window.
+ * There is one for the supervisor, and one for the user code of each address space that is hot. A window is 4 GiB of host address space, 4
+ * GiB-aligned, between two guards. Window + linear address holds a host mapping of the guest-RAM page that the guest's tables map there,
+ * with the rights that they give; everything else in it is inaccessible. GS base = window while code of that privilege and address space
+ * runs translated in the direct flavour; a memory operand is `65 67 op [ea]`: it cannot leave the window.
  *
  * Invariants
- *  - A user's window holds only pages with U = 1, the supervisor's only those with U = 0: its accesses to user pages are guilty. A page is mapped writable only if the guest's tables allow it, D is set, and the page holds neither translated code nor page
- *    tables that a window depends on.
- *  - Every page-directory and page-table page that a mapping was derived from is traced (page_desc.traces): writes to it reach window_table_write, which zaps or
- *    queues what depended on the changed entry. Queued zaps are done at INVLPG, CR3 loads and flushes, and before user code runs again.
+ *  - A user's window holds only pages with U = 1, the supervisor's only those with U = 0: its accesses to user pages are guilty. A page is
+ * mapped writable only if the guest's tables allow it, D is set, and the page holds neither translated code nor page tables that a window
+ * depends on.
+ *  - Every page-directory and page-table page that a mapping was derived from is traced (page_desc.traces): writes to it reach
+ * window_table_write, which zaps or queues what depended on the changed entry. Queued zaps are done at INVLPG, CR3 loads and flushes, and
+ * before user code runs again.
  *  - The number of host mappings stays below a budget derived from vm.max_map_count; windows are evicted whole, least recently used first.
  */
 #ifndef RINGER_WINDOW_H
@@ -39,8 +42,8 @@ bool window_enter(struct vcpu *v);
 
 enum window_fault { WINDOW_FILLED, WINDOW_TRUE_FAULT, WINDOW_GUILTY };
 /*
- * A fault of translated code at `offset` in the current window: fills it, or says that the guest's tables forbid the access (*error: the #PF error code), or that this access
- * cannot be direct. Async-signal-safe: called in the SIGSEGV handler.
+ * A fault of translated code at `offset` in the current window: fills it, or says that the guest's tables forbid the access (*error: the
+ * #PF error code), or that this access cannot be direct. Async-signal-safe: called in the SIGSEGV handler.
  */
 enum window_fault window_fault(struct vcpu *v, u64 offset, bool write, u32 *error);
 /* Whether a host address lies in the current window or its guard. */

@@ -1,5 +1,6 @@
 /*
- * Emitting x86-64 bytes. Host registers are numbered 0..15 as in the architecture; guest register n lives in host register n, but ESP (4) in r15.
+ * Emitting x86-64 bytes. Host registers are numbered 0..15 as in the architecture; guest register n lives in host register n, but ESP (4)
+ * in r15.
  */
 #ifndef RINGER_EMIT_H
 #define RINGER_EMIT_H
@@ -22,11 +23,11 @@ static inline void e4(struct xlate *x, u32 d)
 	__builtin_memcpy(x->p, &d, 4);
 	x->p += 4;
 }
-#define EB(x, ...)                                          \
-	do {                                                \
-		static const u8 eb_[] = {__VA_ARGS__};      \
-		__builtin_memcpy((x)->p, eb_, sizeof(eb_)); \
-		(x)->p += sizeof(eb_);                      \
+#define EB(x, ...)                                                                                                                         \
+	do {                                                                                                                               \
+		static const u8 eb_[] = {__VA_ARGS__};                                                                                     \
+		__builtin_memcpy((x)->p, eb_, sizeof(eb_));                                                                                \
+		(x)->p += sizeof(eb_);                                                                                                     \
 	} while (0)
 
 /* The rx address of the next byte. */
@@ -56,7 +57,8 @@ static inline void patch_rel32(struct xlate *x, u32 site, u32 to)
 	__builtin_memcpy(x->start + (site - x->rx), &d, 4);
 }
 
-/* ModRM + SIB + displacement of [base + index * scale + disp]; reg is the low three bits of the other operand. base or index may be NO_REG. */
+/* ModRM + SIB + displacement of [base + index * scale + disp]; reg is the low three bits of the other operand. base or index may be NO_REG.
+ */
 static inline void emit_mem(struct xlate *x, unsigned reg, unsigned base, unsigned index, unsigned scale, s32 disp)
 {
 	unsigned ss = scale == 8 ? 3 : scale == 4 ? 2 : scale == 2 ? 1 : 0;

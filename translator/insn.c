@@ -203,8 +203,8 @@ static void lower_jcxz(struct xlate *x)
 	} else {
 		/* mov r10, rcx ; movzx ecx, cx ; jrcxz taken: ECX is restored on both ways */
 		EB(x, 0x49, 0x89, 0xca, 0x0f, 0xb7, 0xc9, 0xe3, 0x05); /* jrcxz +5 */
-		EB(x, 0x4c, 0x89, 0xd1, 0xeb, 0x08);                   /* mov rcx, r10 ; jmp +8 */
-		EB(x, 0x4c, 0x89, 0xd1, 0xe9);                         /* mov rcx, r10 ; jmp taken */
+		EB(x, 0x4c, 0x89, 0xd1, 0xeb, 0x08);		       /* mov rcx, r10 ; jmp +8 */
+		EB(x, 0x4c, 0x89, 0xd1, 0xe9);			       /* mov rcx, r10 ; jmp taken */
 		e4(x, 0);
 		struct cold *c = new_cold(x, COLD_EXIT);
 		c->site = here(x) - 4;
@@ -236,7 +236,7 @@ static void lower_loop(struct xlate *x)
 		e1(x, skip);
 	}
 	EB(x, 0x49, 0x89, 0xca, 0x0f, 0xb7, 0xc9, 0xe3, 0x08); /* jrcxz +8 */
-	EB(x, 0x4c, 0x89, 0xd1, 0xe9);                         /* mov rcx, r10 ; jmp taken */
+	EB(x, 0x4c, 0x89, 0xd1, 0xe9);			       /* mov rcx, r10 ; jmp taken */
 	e4(x, 0);
 	struct cold *c = new_cold(x, COLD_EXIT);
 	c->site = here(x) - 4;
@@ -446,7 +446,8 @@ static emu_fn *string_handler(u8 opcode)
  *	mov r11, [window_base] ; lea rsi, [r11 + rsi] ; lea rdi, [r11 + rdi]
  *	(rep) movs
  *	mov esi, esi ; mov edi, edi
- * A window is 4 GiB-aligned, so ESI and EDI are right at every moment, also when it faults half-way; guards on both sides end what would leave it.
+ * A window is 4 GiB-aligned, so ESI and EDI are right at every moment, also when it faults half-way; guards on both sides end what would
+ * leave it.
  */
 static void lower_string(struct xlate *x)
 {
@@ -526,8 +527,8 @@ struct insn_entry {
 	emu_fn *emulate;
 };
 
-#define LOWER(m, f) [ZYDIS_MNEMONIC_##m] = {CLASS_LOWER, lower_##f, NULL},
-#define EMULATE(m, h) [ZYDIS_MNEMONIC_##m] = {CLASS_EMULATE, NULL, emu_##h},
+#define LOWER(m, f)    [ZYDIS_MNEMONIC_##m] = {CLASS_LOWER, lower_##f, NULL},
+#define EMULATE(m, h)  [ZYDIS_MNEMONIC_##m] = {CLASS_EMULATE, NULL, emu_##h},
 #define TRANSFER(m, h) [ZYDIS_MNEMONIC_##m] = {CLASS_TRANSFER, NULL, emu_##h},
 static const struct insn_entry table[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {INSNS(LOWER, EMULATE, TRANSFER)};
 #undef LOWER
@@ -579,7 +580,9 @@ static u64 needed_feature(const ZydisDecodedInstruction *in)
 	case ZYDIS_ISA_EXT_SSSE3:
 		return CPUF_SSSE3;
 	case ZYDIS_ISA_EXT_SSE4:
-		return in->meta.isa_set == ZYDIS_ISA_SET_POPCNT ? CPUF_POPCNT : in->meta.isa_set == ZYDIS_ISA_SET_SSE42 ? CPUF_SSE42 : CPUF_SSE41;
+		return in->meta.isa_set == ZYDIS_ISA_SET_POPCNT	 ? CPUF_POPCNT
+		       : in->meta.isa_set == ZYDIS_ISA_SET_SSE42 ? CPUF_SSE42
+								 : CPUF_SSE41;
 	case ZYDIS_ISA_EXT_AES:
 		return CPUF_AES;
 	case ZYDIS_ISA_EXT_PCLMULQDQ:

@@ -6,12 +6,13 @@
  * EMULATE(mnemonic, handler)  callout to emu_<handler>, then the TU goes on
  * TRANSFER(mnemonic, handler) callout to emu_<handler>, which ends the TU
  *
- * SENSITIVE marks the seventeen of Robin & Irvine (USENIX Security 2000) plus IRET: sensitive, yet not trapping. PUSH, POP, MOV, CALL and JMP are sensitive
- * only in their segment-register and far forms, which their lowering tells apart.
+ * SENSITIVE marks the seventeen of Robin & Irvine (USENIX Security 2000) plus IRET: sensitive, yet not trapping. PUSH, POP, MOV, CALL and
+ * JMP are sensitive only in their segment-register and far forms, which their lowering tells apart.
  */
 #ifndef RINGER_INSN_TABLE_H
 #define RINGER_INSN_TABLE_H
 
+/* clang-format off */
 #define INSNS(LOWER, EMULATE, TRANSFER)                                                                                  \
 	/* The seventeen, and IRET. Category: sensitive register */                                                      \
 	EMULATE(SGDT, sgdt)                                                                                              \
@@ -160,5 +161,6 @@
 	TRANSFER(UD0, ud)                                                                                                \
 	TRANSFER(UD1, ud)                                                                                                \
 	TRANSFER(UD2, ud)
+/* clang-format on */
 
 #endif

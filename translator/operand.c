@@ -147,12 +147,12 @@ struct cold *begin_access(struct xlate *x, unsigned slot)
 	x->ref = (struct ref){false, R9, R8, 1, 0};
 	if (n == 1) {
 		EB(x, 0xc4, 0x42, 0x1b, 0xf7, 0xc8); /* shrx r9d, r8d, r12d */
-		EB(x, 0x47, 0x8d, 0x0c, 0x09);       /* lea r9d, [r9 + r9] */
+		EB(x, 0x47, 0x8d, 0x0c, 0x09);	     /* lea r9d, [r9 + r9] */
 	} else {
 		emit_op_mem(x, true, 0x8d, R9, R8, NO_REG, 1, (s32)n - 1);
 		EB(x, 0xc4, 0x42, 0x9b, 0xf7, 0xc9); /* shrx r9, r9, r12 */
 		EB(x, 0xc4, 0x42, 0x1b, 0xf7, 0xd0); /* shrx r10d, r8d, r12d */
-		EB(x, 0x47, 0x8d, 0x0c, 0x11);       /* lea r9d, [r9 + r10] */
+		EB(x, 0x47, 0x8d, 0x0c, 0x11);	     /* lea r9d, [r9 + r10] */
 	}
 	EB(x, 0x49, 0x89, 0xca); /* mov r10, rcx */
 	if (write) {
@@ -221,7 +221,7 @@ struct encoding {
 	u8 rex;
 	u8 modrm;
 	u8 opcode;
-	unsigned high; /* AH..BH operand: register number 4..7, else 0 */
+	unsigned high;			/* AH..BH operand: register number 4..7, else 0 */
 	bool high_written, high_in_reg; /* is it written; is it ModRM.reg (else ModRM.rm) */
 };
 
@@ -341,8 +341,8 @@ void emit_ident(struct xlate *x, bool mem)
 		return;
 	}
 	/*
-	 * AH CH DH BH do not exist beside a REX prefix: r11b stands for one. The guest's register changes behind the instruction, which may fault:
-	 *	rorx r11d, low, 8 ; op with r11b ; (if it is written) xchg low8, high8 ; mov low8, r11b ; xchg low8, high8
+	 * AH CH DH BH do not exist beside a REX prefix: r11b stands for one. The guest's register changes behind the instruction, which may
+	 * fault: rorx r11d, low, 8 ; op with r11b ; (if it is written) xchg low8, high8 ; mov low8, r11b ; xchg low8, high8
 	 */
 	unsigned low = e.high - 4;
 	u32 swap = 0xc0 | e.high << 3 | low;

@@ -67,7 +67,8 @@ static u64 now_ns(void)
 static void init_decoder(struct xlate *x)
 {
 	bool wide = x->mode & MODE_CS32;
-	ZydisDecoderInit(&x->decoder, wide ? ZYDIS_MACHINE_MODE_LEGACY_32 : ZYDIS_MACHINE_MODE_LEGACY_16, wide ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_16);
+	ZydisDecoderInit(&x->decoder, wide ? ZYDIS_MACHINE_MODE_LEGACY_32 : ZYDIS_MACHINE_MODE_LEGACY_16,
+			 wide ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_16);
 	/* What is not offered decodes as it did before it existed. */
 	ZydisDecoderEnableMode(&x->decoder, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
 	ZydisDecoderEnableMode(&x->decoder, ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
@@ -104,7 +105,8 @@ static enum fetch decode_straddling(struct xlate *x, const u8 *code, u32 avail)
 	if (err >= 0)
 		raise_pf(v, linear, (u32)err);
 	const u8 *next = ram_ptr(&v->vm->mem, w.pa);
-	/* As for code that lies wholly where there is no memory; and a TU's bytes are in RAM, or nobody could tell that they have changed. */
+	/* As for code that lies wholly where there is no memory; and a TU's bytes are in RAM, or nobody could tell that they have changed.
+	 */
 	if (!next)
 		raise_exception(v, EXC_UD);
 	memcpy(bytes, code, avail);
@@ -135,7 +137,8 @@ static void log_host(const struct xlate *x)
 	for (const u8 *p = x->start; p < x->p; p += in.length) {
 		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, p, (size_t)(x->p - p), &in, ops)))
 			break;
-		ZydisFormatterFormatInstruction(&f, &in, ops, in.operand_count_visible, text, sizeof(text), x->rx + (u64)(p - x->start), NULL);
+		ZydisFormatterFormatInstruction(&f, &in, ops, in.operand_count_visible, text, sizeof(text), x->rx + (u64)(p - x->start),
+						NULL);
 		log_print("    %08x  %s\n", x->rx + (u32)(p - x->start), text);
 	}
 }
@@ -230,11 +233,17 @@ struct tu *translate(struct vcpu *v, u64 pa)
 	x->insn = 0;
 	x->end = false;
 	x->cold_count = 0;
-	*x->tu = (struct tu){.pa = pa, .eip = v->eip, .mode = v->mode, .head = x->rx, .insns = tc->insn_count, .exits = tc->exit_count,
+	*x->tu = (struct tu){.pa = pa,
+			     .eip = v->eip,
+			     .mode = v->mode,
+			     .head = x->rx,
+			     .insns = tc->insn_count,
+			     .exits = tc->exit_count,
 			     .emus = tc->emu_count};
 	if (v->mode & MODE_SINGLE)
 		x->tu->flags |= TU_SINGLE;
-	/* A fault of the fetch is raised only before the first instruction has been lowered: nothing has been taken from the arenas then. */
+	/* A fault of the fetch is raised only before the first instruction has been lowered: nothing has been taken from the arenas then.
+	 */
 	init_decoder(x);
 	log_to(LOG_IN_ASM, "TU %08x pa %llx mode %x\n", v->eip, (unsigned long long)pa, v->mode);
 	emit_head(x);

@@ -12,32 +12,32 @@
 
 /* Out-of-line code, emitted behind the hot part. */
 enum cold_kind {
-	COLD_READ,     /* table miss of a read: call the miss thunk, run the hot instruction */
-	COLD_WRITE,    /* table miss of a write: run a copy of the instruction on the bounce buffer, commit */
-	COLD_SEG,      /* segment that needs checking */
-	COLD_CALLOUT,  /* the whole instruction by its callout, then go on */
-	COLD_EXIT,     /* a taken branch: exit to target */
-	COLD_CHAIN,    /* an unchained exit */
-	COLD_STI,      /* STI with events pending */
-	COLD_EVENT,    /* POPF that enabled interrupts with events pending */
+	COLD_READ,    /* table miss of a read: call the miss thunk, run the hot instruction */
+	COLD_WRITE,   /* table miss of a write: run a copy of the instruction on the bounce buffer, commit */
+	COLD_SEG,     /* segment that needs checking */
+	COLD_CALLOUT, /* the whole instruction by its callout, then go on */
+	COLD_EXIT,    /* a taken branch: exit to target */
+	COLD_CHAIN,   /* an unchained exit */
+	COLD_STI,     /* STI with events pending */
+	COLD_EVENT,   /* POPF that enabled interrupts with events pending */
 };
 
 struct cold {
 	enum cold_kind kind;
 	u8 slot;
-	u8 insn;        /* number of the instruction in the TU */
+	u8 insn; /* number of the instruction in the TU */
 	bool write;
-	bool waits;     /* a pending x87 exception comes before any fault of the access */
-	bool aligned;   /* COLD_READ, COLD_WRITE: so does the #GP of an operand that is not aligned to 16 bytes */
-	u32 site;       /* rx address of the rel32 field that leads here */
+	bool waits;	      /* a pending x87 exception comes before any fault of the access */
+	bool aligned;	      /* COLD_READ, COLD_WRITE: so does the #GP of an operand that is not aligned to 16 bytes */
+	u32 site;	      /* rx address of the rel32 field that leads here */
 	u32 op_start, op_end; /* rx addresses: the instruction that the access belongs to, and behind it */
-	u32 eip;        /* target or next EIP */
-	u32 index;      /* exit or emu_insn */
+	u32 eip;	      /* target or next EIP */
+	u32 index;	      /* exit or emu_insn */
 };
 
 /*
- * How the access that begin_access opened is written as an x86-64 operand: [base + index * scale + disp], 64-bit, or, `window`, the same with
- * the prefixes 65 67: computed modulo 2^32 and based at the guest's window.
+ * How the access that begin_access opened is written as an x86-64 operand: [base + index * scale + disp], 64-bit, or, `window`, the same
+ * with the prefixes 65 67: computed modulo 2^32 and based at the guest's window.
  */
 struct ref {
 	bool window;
@@ -54,8 +54,8 @@ struct xlate {
 	u32 mode;
 
 	u8 *start; /* rw address of the TU's head */
-	u8 *p;     /* next byte */
-	u32 rx;    /* rx address of start */
+	u8 *p;	   /* next byte */
+	u32 rx;	   /* rx address of start */
 
 	ZydisDecoder decoder;
 	ZydisDecodedInstruction in;
@@ -63,10 +63,10 @@ struct xlate {
 	u8 bytes[16]; /* of the instruction */
 	u32 eip;      /* of the instruction */
 	u32 next_eip;
-	unsigned insn; /* its number */
-	bool direct;   /* it accesses memory through the window (MODE_DIRECT, and it is not guilty) */
+	unsigned insn;	/* its number */
+	bool direct;	/* it accesses memory through the window (MODE_DIRECT, and it is not guilty) */
 	struct ref ref; /* of the access in hand */
-	bool end;      /* the TU ends behind it: control has been transferred */
+	bool end;	/* the TU ends behind it: control has been transferred */
 
 	struct cold cold[MAX_COLD];
 	unsigned cold_count;
@@ -96,8 +96,8 @@ static inline struct tu_insn *cur_insn(struct xlate *x)
 
 /* ---- operand.c ---- */
 /*
- * Prepares access number `slot` to memory operand `op` (its size and direction go into the TU's tables). Leaves the linear address in r8d, or, in the direct
- * flavour where segment and address size allow it, nothing but x->ref. Clobbers r9, r10.
+ * Prepares access number `slot` to memory operand `op` (its size and direction go into the TU's tables). Leaves the linear address in r8d,
+ * or, in the direct flavour where segment and address size allow it, nothing but x->ref. Clobbers r9, r10.
  */
 void emit_linear(struct xlate *x, const ZydisDecodedOperand *op, unsigned slot, u32 size, u32 dir);
 /* r8d holds an offset in `seg`: makes it linear, as above. */
@@ -105,8 +105,8 @@ void emit_segment(struct xlate *x, unsigned seg, unsigned slot, u32 size, u32 di
 /* Stack accesses: SS:(register + n). */
 void emit_stack_linear(struct xlate *x, unsigned reg, s32 n, unsigned slot, u32 size, u32 dir);
 /*
- * Opens the access: looks r8 up in the flat table in the checked flavour (clobbers r9, r10). x->ref is the operand from here on. The op that follows must be closed by
- * end_access. NULL in the direct flavour.
+ * Opens the access: looks r8 up in the flat table in the checked flavour (clobbers r9, r10). x->ref is the operand from here on. The op
+ * that follows must be closed by end_access. NULL in the direct flavour.
  */
 struct cold *begin_access(struct xlate *x, unsigned slot);
 void end_access(struct xlate *x, struct cold *c);

@@ -248,7 +248,8 @@ static void rtc_sync(struct rtc *r)
 		if (n != r->seen_period && !(r->cmos[REG_C] & C_PF)) {
 			r->cmos[REG_C] |= C_PF;
 			r->last_tick = clock_ns(&r->vm->clock);
-			/* A guest that takes the interrupts gets those that a starved process missed, up to a second's; others see a flag. */
+			/* A guest that takes the interrupts gets those that a starved process missed, up to a second's; others see a flag.
+			 */
 			r->seen_period = r->cmos[REG_B] & B_PIE ? MAX(r->seen_period + 1, n - MIN(n, OSC_HZ / period)) : n;
 		} else if (!(r->cmos[REG_B] & B_PIE)) {
 			r->seen_period = n;

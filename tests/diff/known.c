@@ -137,8 +137,7 @@ static bool is_early_mmx(const struct generator *g, const struct failure *f)
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 	struct failure x = *f;
 
-	if (f->want.vector != f->got.vector || !insn_at(g, &f->c, f->want.out.eip, &in, ops) ||
-	    in.mnemonic != ZYDIS_MNEMONIC_MASKMOVQ)
+	if (f->want.vector != f->got.vector || !insn_at(g, &f->c, f->want.out.eip, &in, ops) || in.mnemonic != ZYDIS_MNEMONIC_MASKMOVQ)
 		return false;
 	memcpy(x.got.out.fx, x.want.out.fx, FX_SIZE);
 	/* As in is_other_part. */
