@@ -203,7 +203,7 @@ TEST(storm, "irq.registers and flags survive a storm of interrupts")
 	for (int k = 0; k < 4; k++) {
 		s[k] = at_ring(mix, k & 1 ? 3 : 0);
 		s[k].eflags = FL_ONE | (k & 2 ? FL_IF : 0);
-		s[k].ecx = 600000;
+		s[k].ecx = 3000000;
 		pit_hz(k & 2 ? 4000 : HZ);
 		taken = 0;
 		run(&s[k]);
