@@ -103,6 +103,17 @@ def small_cache(run):
 
 
 @case
+def forced_flavours(run):
+    """Every kernel boots with each memory flavour forced."""
+    if "qemu" in run.runner:
+        return
+    run.runner = re.sub(r" -accel \S+", "", run.runner)
+    for kernel in ("686", "686-pae", "rt-686-pae"):
+        for flavour in ("checked", "direct"):
+            run.run_test(kernel, "basic", options=("-accel", f"bt,flavour={flavour}"), limit=2 * BOOT)
+
+
+@case
 def high_memory(run):
     """Memory above 4 GiB, where a PAE kernel puts its programs first."""
     if "qemu" in run.runner:
