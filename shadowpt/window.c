@@ -175,10 +175,20 @@ static void drop_region(struct vcpu *v, struct window *w, u32 number)
 
 /* ---- unmapping ---- */
 
+static bool reserve(struct window *w, u32 page, u32 pages)
+{
+	return mmap(w->base + (u64)page * PAGE_SIZE, (u64)pages * PAGE_SIZE, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
+}
+
+/*
+ * If the host refuses (a hole splits a mapping, and there may be no more of them), all of the window goes, which cannot fail. What the
+ * bookkeeping then holds for mapped is filled again when it faults.
+ */
 static void unmap(struct window *w, u32 page, u32 pages)
 {
-	mmap(w->base + (u64)page * PAGE_SIZE, (u64)pages * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
-	     -1, 0);
+	if (!reserve(w, page, pages))
+		reserve(w, 0, 1u << 20);
 }
 
 static void count_mappings(struct vcpu *v, struct window *w, s32 n)
@@ -352,7 +362,8 @@ static bool is_writable(struct vcpu *v, u32 which)
 
 static void protect_run(struct vcpu *v, struct window *w, u32 page, u32 pages)
 {
-	mprotect(w->base + (u64)page * PAGE_SIZE, (u64)pages * PAGE_SIZE, PROT_READ);
+	if (mprotect(w->base + (u64)page * PAGE_SIZE, (u64)pages * PAGE_SIZE, PROT_READ) < 0)
+		unmap(w, 0, 1u << 20);
 	/* It may split a mapping in three. */
 	w->activity++;
 	count_mappings(v, w, 2);
