@@ -71,30 +71,42 @@ static int fault(int acc, u32 code, bool nx_matters)
 	return (int)code;
 }
 
-/* What a successful walk says beyond the address; pte is NULL for a large page. */
-static void result(const struct vcpu *v, struct walk *w, const struct level *pde, const struct level *pte, u64 rights, bool writable)
+/* An entry changed under the walk. */
+#define WALK_AGAIN (-2)
+
+/*
+ * The end of a walk whose entries are all present and free of reserved bits: rights, then A and D, then what it says beyond the address.
+ * pte is NULL for a large page; nxe: EFER.NXE counts, no_exec: some entry says so. Returns -1, a #PF error code, or WALK_AGAIN.
+ */
+static int finish(struct vcpu *v, int acc, struct walk *w, bool commit, struct level *pde, struct level *pte, bool nxe, bool no_exec)
 {
-	w->writable = writable;
-	w->global = ((pte ? pte : pde)->value & PTE_G) && (v->cr4 & CR4_PGE);
+	struct level *leaf = pte ? pte : pde;
+	u64 rights = pde->value & leaf->value;
+	bool write = acc & ACC_WRITE, user = acc & ACC_USER, may_write = (rights & PTE_W) || (!user && !(v->cr0 & CR0_WP));
+	if (commit) {
+		if ((user && !(rights & PTE_U)) || (write && !may_write) || ((acc & ACC_EXEC) && no_exec))
+			return fault(acc, PFERR_P, nxe);
+		if ((pte && !set_bits(v, pde, PTE_A)) || !set_bits(v, leaf, write ? PTE_A | PTE_D : PTE_A))
+			return WALK_AGAIN;
+	}
+	w->writable = may_write && (write || (leaf->value & PTE_D));
+	w->global = (leaf->value & PTE_G) && (v->cr4 & CR4_PGE);
 	w->user = rights & PTE_U;
 	w->paged = true;
 	w->large = !pte;
 	w->pde = pde->value;
 	w->pde_pa = pde->pa;
 	w->table_pa = pte ? pte->pa & ~(u64)PAGE_MASK : 0;
+	return -1;
 }
 
 static int walk_legacy(struct vcpu *v, u32 lin, int acc, struct walk *w, bool commit)
 {
 	struct level pde, pte;
-	bool write = acc & ACC_WRITE, user = acc & ACC_USER;
-again:
 	fetch(v, &pde, (v->cr3 & 0xfffff000u) + (lin >> 22) * 4, false);
 	if (!(pde.value & PTE_P))
 		return fault(acc, 0, false);
 	bool large = (pde.value & PTE_PS) && (v->cr4 & CR4_PSE);
-	u64 rights = pde.value;
-	struct level *leaf = &pde;
 	if (large) {
 		/* PSE-36: bits 13..16 are address bits 32..35; those above, up to 21, are reserved (SDM Vol. 3A table 4-4). Without PSE-36
 		 * all are. */
@@ -105,39 +117,26 @@ again:
 		fetch(v, &pte, (pde.value & 0xfffff000u) + (lin >> 12 & 0x3ff) * 4, false);
 		if (!(pte.value & PTE_P))
 			return fault(acc, 0, false);
-		rights &= pte.value;
-		leaf = &pte;
 		w->pa = (pte.value & 0xfffff000u) | (lin & PAGE_MASK);
 	}
-	bool may_write = (rights & PTE_W) || (!user && !(v->cr0 & CR0_WP));
-	if (commit) {
-		if ((user && !(rights & PTE_U)) || (write && !may_write))
-			return fault(acc, PFERR_P, false);
-		if ((!large && !set_bits(v, &pde, PTE_A)) || !set_bits(v, leaf, write ? PTE_A | PTE_D : PTE_A))
-			goto again;
-	}
-	result(v, w, &pde, large ? NULL : &pte, rights, may_write && (write || (leaf->value & PTE_D)));
-	return -1;
+	return finish(v, acc, w, commit, &pde, large ? NULL : &pte, false, false);
 }
 
 static int walk_pae(struct vcpu *v, u32 lin, int acc, struct walk *w, bool commit)
 {
 	struct level pde, pte;
-	bool write = acc & ACC_WRITE, user = acc & ACC_USER, nxe = v->efer & EFER_NXE;
+	bool nxe = v->efer & EFER_NXE;
 	u64 rsvd = PAE_RSVD | (nxe ? 0 : PTE_NX);
 	u64 pdpte = v->pdpte[lin >> 30];
 	if (!(pdpte & PTE_P))
 		return fault(acc, 0, nxe);
-again:
 	fetch(v, &pde, (pdpte & 0xffffff000ull) + (lin >> 21 & 0x1ff) * 8, true);
 	if (!(pde.value & PTE_P))
 		return fault(acc, 0, nxe);
 	bool large = pde.value & PTE_PS;
 	if (pde.value & (rsvd | (large ? 0x1fe000u : 0)))
 		return fault(acc, PFERR_P | PFERR_RSVD, nxe);
-	u64 rights = pde.value;
 	bool nx = pde.value & PTE_NX;
-	struct level *leaf = &pde;
 	if (large) {
 		w->pa = (pde.value & 0xfffe00000ull) | (lin & 0x1fffffu);
 	} else {
@@ -146,20 +145,10 @@ again:
 			return fault(acc, 0, nxe);
 		if (pte.value & rsvd)
 			return fault(acc, PFERR_P | PFERR_RSVD, nxe);
-		rights &= pte.value;
 		nx |= !!(pte.value & PTE_NX);
-		leaf = &pte;
 		w->pa = (pte.value & 0xffffff000ull) | (lin & PAGE_MASK);
 	}
-	bool may_write = (rights & PTE_W) || (!user && !(v->cr0 & CR0_WP));
-	if (commit) {
-		if ((user && !(rights & PTE_U)) || (write && !may_write) || ((acc & ACC_EXEC) && nxe && nx))
-			return fault(acc, PFERR_P, nxe);
-		if ((!large && !set_bits(v, &pde, PTE_A)) || !set_bits(v, leaf, write ? PTE_A | PTE_D : PTE_A))
-			goto again;
-	}
-	result(v, w, &pde, large ? NULL : &pte, rights, may_write && (write || (leaf->value & PTE_D)));
-	return -1;
+	return finish(v, acc, w, commit, &pde, large ? NULL : &pte, nxe, nxe && nx);
 }
 
 static int walk_any(struct vcpu *v, u32 linear, int acc, struct walk *w, bool commit)
@@ -171,7 +160,9 @@ static int walk_any(struct vcpu *v, u32 linear, int acc, struct walk *w, bool co
 		w->large = w->user = w->paged = false;
 		w->pde = w->pde_pa = w->table_pa = 0;
 	} else {
-		err = v->cr4 & CR4_PAE ? walk_pae(v, linear, acc, w, commit) : walk_legacy(v, linear, acc, w, commit);
+		do
+			err = v->cr4 & CR4_PAE ? walk_pae(v, linear, acc, w, commit) : walk_legacy(v, linear, acc, w, commit);
+		while (err == WALK_AGAIN);
 	}
 	w->pa = a20(v, w->pa);
 	return err;
