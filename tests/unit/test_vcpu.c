@@ -338,6 +338,40 @@ static void *stop_later(void *opaque)
 	return NULL;
 }
 
+/* One start of code at 0x20000 with an NMI pending and IF clear. */
+static struct outcome with_nmi(void)
+{
+	PUT(0x20000, 0x40, 0xcc, 0xcc); /* inc eax ; int3 ; int3 */
+	v->eip = 0x20000;
+	v->regs[REG_EAX] = 0;
+	v->regs[REG_ESP] = H_KSTACK;
+	v->sysflags &= ~EFLAGS_IF;
+	harness_run.events = EV_NMI;
+	return vm_run();
+}
+
+/* SDM Vol. 3A 6.7: whatever IF says; not behind a MOV SS; not before the IRET of the last. */
+START_TEST(nmi)
+{
+	struct outcome o;
+
+	machine_create();
+	o = with_nmi();
+	ck_assert_int_eq(o.vector, EXC_NMI);
+	ck_assert_uint_eq(o.eip, 0x20000);
+	ck_assert(v->nmi_blocked);
+	o = with_nmi();
+	ck_assert_int_eq(o.vector, EXC_BP);
+	v->nmi_blocked = false;
+	v->shadow = SHADOW_MOV_SS;
+	o = with_nmi();
+	ck_assert_int_eq(o.vector, EXC_NMI);
+	ck_assert_uint_eq(o.eip, 0x20001);
+	ck_assert_uint_eq(v->regs[REG_EAX], 1);
+	machine_destroy();
+}
+END_TEST
+
 START_TEST(stops_a_loop)
 {
 	pthread_t t;
@@ -377,6 +411,7 @@ Suite *vcpu_suite(void)
 	tcase_add_test(d, reset_state);
 	tcase_add_test(d, exceptions);
 	tcase_add_test(d, single_step);
+	tcase_add_test(d, nmi);
 	tcase_add_test(d, stops_a_loop);
 	suite_add_tcase(s, d);
 	return s;

@@ -262,6 +262,7 @@ struct outcome {
 static struct {
 	struct vcpu state; /* the architectural part is what counts */
 	unsigned boots;
+	u32 events; /* EV_* that are set when the test's code starts; for one run */
 } harness_run;
 
 static void harness_restore(const struct vcpu *from)
@@ -288,6 +289,8 @@ static void harness_load(struct loader *l, struct vm *machine, struct boot_entry
 		return;
 	}
 	harness_restore(&harness_run.state);
+	vcpu_set_event(v, harness_run.events);
+	harness_run.events = 0;
 	tc_unwind(v);
 }
 
