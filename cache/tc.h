@@ -24,7 +24,6 @@
 #define ACCESS_WRITE	 0x0800u
 #define ACCESS_SEG(a)	 ((a) >> 12 & 7u)
 #define ACCESS_SEG_SHIFT 12
-#define ACCESS_SYSTEM	 0x8000u /* as supervisor, whatever the CPL */
 
 struct tu_insn {
 	u16 host_off;  /* of its first host byte, from the TU's head */
@@ -66,8 +65,6 @@ struct tu {
 	u16 insn_count;
 	u8 exit_count;
 	u8 flags;
-	u16 pad;
-	u32 emus; /* index of the first emu_insn */
 };
 
 #define TC_HASH_SIZE 32768

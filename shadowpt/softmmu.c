@@ -185,7 +185,7 @@ u64 softmmu_miss(struct vcpu *v, u32 linear, u32 meta, int slot, bool *bounced)
 	struct tu *tu = tu_by_index(v->tc, meta >> 8);
 	const struct tu_insn *in = tu_insn(v->tc, tu, meta & 0xff);
 	u32 info = in->access[slot], n = ACCESS_SIZE(info);
-	int acc = (info & ACCESS_WRITE ? ACC_WRITE : ACC_READ) | (info & ACCESS_SYSTEM ? 0 : acc_cpl(v));
+	int acc = (info & ACCESS_WRITE ? ACC_WRITE : ACC_READ) | acc_cpl(v);
 	struct bounce *b = &m->bounce[slot];
 
 	v->eip = tu->eip + in->guest_off;

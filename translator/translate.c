@@ -233,13 +233,7 @@ struct tu *translate(struct vcpu *v, u64 pa)
 	x->insn = 0;
 	x->end = false;
 	x->cold_count = 0;
-	*x->tu = (struct tu){.pa = pa,
-			     .eip = v->eip,
-			     .mode = v->mode,
-			     .head = x->rx,
-			     .insns = tc->insn_count,
-			     .exits = tc->exit_count,
-			     .emus = tc->emu_count};
+	*x->tu = (struct tu){.pa = pa, .eip = v->eip, .mode = v->mode, .head = x->rx, .insns = tc->insn_count, .exits = tc->exit_count};
 	if (v->mode & MODE_SINGLE)
 		x->tu->flags |= TU_SINGLE;
 	/* A fault of the fetch is raised only before the first instruction has been lowered: nothing has been taken from the arenas then.
