@@ -7,111 +7,194 @@
 
 #include "cache/tc.h"
 
-#define JC_BYTES (JC_ENTRIES * sizeof(u64))
-
-static void clear(struct jump_cache *jc)
+static u64 table_bytes(const struct tc *tc)
 {
-	u64 miss = (u64)thunk_exit_jc;
-	if (jc->log_count > JC_LOG) {
-		for (u32 i = 0; i < JC_ENTRIES; i++)
-			jc->entry[i] = miss;
-	} else {
-		for (u32 i = 0; i < jc->log_count; i++)
-			jc->entry[jc->log[i]] = miss;
-	}
-	jc->log_count = 0;
-	jc->nonglobal = false;
-	for (unsigned i = 0; i < ARRAY_SIZE(jc->pages); i++)
-		jc->pages[i] = 0;
+	return tc->jc_entries * sizeof(u32);
 }
 
-static bool create(struct jump_cache *jc)
+static u64 bitmap_bytes(const struct tc *tc)
 {
-	u64 *e = mmap(NULL, JC_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (e == MAP_FAILED)
-		return false;
-	jc->entry = e;
-	jc->log_count = JC_LOG + 1;
-	clear(jc);
-	return true;
+	return tc->jc_entries / PAGE_SIZE / 8;
+}
+
+static u32 index_of(const struct tc *tc, u32 eip)
+{
+	return eip & (u32)(tc->jc_entries - 1);
+}
+
+static bool is_touched(const struct jump_cache *jc, u32 index)
+{
+	return jc->touched[index >> PAGE_SHIFT >> 6] >> (index >> PAGE_SHIFT & 63) & 1;
+}
+
+static u32 encode(u64 head)
+{
+	return (u32)(head - (u64)thunk_exit_jc);
+}
+
+/* Gives all memory back. */
+static void empty(const struct tc *tc, struct jump_cache *jc)
+{
+	madvise(jc->entry, table_bytes(tc), MADV_DONTNEED);
+	madvise(jc->touched, bitmap_bytes(tc), MADV_DONTNEED);
+	jc->touched_count = 0;
+	jc->log[0].count = jc->log[1].count = 0;
+}
+
+static void clear_log(struct jump_cache *jc, bool global)
+{
+	for (u32 i = 0; i < jc->log[global].count; i++)
+		jc->entry[jc->log[global].index[i]] = 0;
+	jc->log[global].count = 0;
+}
+
+static void clear(const struct tc *tc, struct jump_cache *jc)
+{
+	if (jc->log[0].count > JC_LOG || jc->log[1].count > JC_LOG) {
+		empty(tc, jc);
+		return;
+	}
+	clear_log(jc, false);
+	clear_log(jc, true);
+}
+
+/* Without libc's memset, which may use SSE registers. */
+static void zero(u32 *p, u64 n)
+{
+	__asm__ volatile("rep stosl" : "+D"(p), "+c"(n) : "a"(0) : "memory");
+}
+
+static void *map(u64 size, int prot)
+{
+	void *p = mmap(NULL, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	/* A huge page would be mostly holes. */
+	madvise(p, size, MADV_NOHUGEPAGE);
+	return p;
+}
+
+static bool create(const struct tc *tc, struct jump_cache *jc)
+{
+	jc->entry = map(table_bytes(tc), PROT_READ | PROT_WRITE);
+	jc->touched = jc->entry ? map(MAX(bitmap_bytes(tc), sizeof(u64)), PROT_READ | PROT_WRITE) : NULL;
+	if (jc->touched)
+		return true;
+	if (jc->entry)
+		munmap(jc->entry, table_bytes(tc));
+	jc->entry = NULL;
+	return false;
 }
 
 int jc_init(struct vcpu *v)
 {
-	v->tc->jcs = calloc(JC_COUNT + 1, sizeof(struct jump_cache));
-	if (!v->tc->jcs || !create(&v->tc->jcs[JC_COUNT]))
+	struct tc *tc = v->tc;
+	tc->jcs = calloc(JC_COUNT, sizeof(struct jump_cache));
+	if (!tc->jcs)
 		return -ENOMEM;
-	return 0;
+	tc->jc_entries = JC_FLAT_ENTRIES;
+	tc->jc_all_miss = map(table_bytes(tc), PROT_NONE);
+	if (tc->jc_all_miss && create(tc, &tc->jcs[0]))
+		return 0;
+	if (tc->jc_all_miss)
+		munmap(tc->jc_all_miss, table_bytes(tc));
+	tc->jc_entries = JC_HASHED_ENTRIES;
+	tc->jc_all_miss = map(table_bytes(tc), PROT_READ);
+	return tc->jc_all_miss && create(tc, &tc->jcs[0]) ? 0 : -ENOMEM;
 }
 
 void jc_free(struct vcpu *v)
 {
-	struct jump_cache *jcs = v->tc->jcs;
-	for (int i = 0; jcs && i <= JC_COUNT; i++)
-		if (jcs[i].entry)
-			munmap(jcs[i].entry, JC_BYTES);
-	free(jcs);
-	v->tc->jcs = NULL;
+	struct tc *tc = v->tc;
+	for (int i = 0; tc->jcs && i < JC_COUNT; i++) {
+		if (!tc->jcs[i].entry)
+			continue;
+		munmap(tc->jcs[i].entry, table_bytes(tc));
+		munmap(tc->jcs[i].touched, MAX(bitmap_bytes(tc), sizeof(u64)));
+	}
+	if (tc->jc_all_miss)
+		munmap(tc->jc_all_miss, table_bytes(tc));
+	free(tc->jcs);
+	tc->jcs = NULL;
+	tc->jc_all_miss = NULL;
 }
 
-u64 *jc_all_miss(struct vcpu *v)
+u32 *jc_all_miss(struct vcpu *v)
 {
-	return v->tc->jcs[JC_COUNT].entry;
+	return v->tc->jc_all_miss;
 }
 
-/* A mode without a cache takes the place of another, round robin; NULL only when the host has no memory left (then every transfer misses).
- */
-struct jump_cache *jc_for_mode(struct vcpu *v, u32 mode)
+bool jc_is_all_miss(const struct vcpu *v, u64 host)
 {
-	struct jump_cache *jcs = v->tc->jcs;
-	for (int i = 0; i < JC_COUNT; i++)
-		if (jcs[i].used && jcs[i].mode == mode)
-			return &jcs[i];
-	int victim = 0;
-	while (victim < JC_COUNT && jcs[victim].used)
-		victim++;
-	if (victim == JC_COUNT)
-		victim = (int)(v->tc->jc_clock++ % JC_COUNT);
-	struct jump_cache *jc = &jcs[victim];
-	if (jc->entry)
-		clear(jc);
-	else if (!create(jc))
-		return NULL;
-	jc->used = true;
-	jc->mode = mode;
+	return host - (u64)v->tc->jc_all_miss < table_bytes(v->tc);
+}
+
+/* One that is not in use, or, round robin, one of another mode. */
+static struct jump_cache *victim(struct tc *tc)
+{
+	for (int i = 0; i < JC_COUNT; i++) {
+		struct jump_cache *jc = &tc->jcs[i];
+		if (!jc->used && (jc->entry || create(tc, jc)))
+			return jc;
+		/* The host gives no more: those that there are must do. */
+		if (!jc->used)
+			break;
+	}
+	u32 count = 0;
+	while (count < JC_COUNT && tc->jcs[count].used)
+		count++;
+	struct jump_cache *jc = &tc->jcs[tc->jc_clock++ % count];
+	clear(tc, jc);
 	return jc;
 }
 
-/* 4,096 bits of filter, indexed by a hash of the page number. */
-static u32 page_hash(u32 page)
+struct jump_cache *jc_for_mode(struct vcpu *v, u32 mode)
 {
-	return (page ^ page >> 12) & 0xfff;
+	struct tc *tc = v->tc;
+	u32 base = v->seg[SEG_CS].base;
+	for (int i = 0; i < JC_COUNT && tc->jcs[i].used; i++)
+		if (tc->jcs[i].mode == mode && tc->jcs[i].base == base)
+			return &tc->jcs[i];
+	struct jump_cache *jc = victim(tc);
+	jc->used = true;
+	jc->mode = mode;
+	jc->base = base;
+	return jc;
+}
+
+u64 jc_head(struct vcpu *v, const struct jump_cache *jc, u32 eip)
+{
+	u32 index = index_of(v->tc, eip);
+	/* A look does not populate the table. */
+	if (!is_touched(jc, index) || !jc->entry[index])
+		return 0;
+	return (u64)thunk_exit_jc + jc->entry[index];
 }
 
 void jc_enter(struct vcpu *v, struct jump_cache *jc, struct tu *tu, bool global)
 {
-	u16 slot = (u16)tu->eip;
-	u32 linear = tu->eip + v->seg[SEG_CS].base, h = page_hash(linear >> PAGE_SHIFT);
-	jc->entry[slot] = tu->head;
-	if (jc->log_count < JC_LOG)
-		jc->log[jc->log_count++] = slot;
-	else
-		jc->log_count = JC_LOG + 1;
-	jc->nonglobal |= !global;
-	jc->pages[h >> 6] |= 1ull << (h & 63);
-	if (tu->flags & TU_STRADDLES) {
-		h = page_hash((linear >> PAGE_SHIFT) + 1);
-		jc->pages[h >> 6] |= 1ull << (h & 63);
+	u32 index = index_of(v->tc, tu->eip);
+	if (!is_touched(jc, index)) {
+		if (jc->touched_count == JC_MAX_PAGES)
+			empty(v->tc, jc);
+		jc->touched[index >> PAGE_SHIFT >> 6] |= 1ull << (index >> PAGE_SHIFT & 63);
+		jc->touched_count++;
 	}
+	jc->entry[index] = encode(tu->head);
+	if (jc->log[global].count < JC_LOG)
+		jc->log[global].index[jc->log[global].count++] = index;
+	else
+		jc->log[global].count = JC_LOG + 1;
 	v->stats.jc_fills++;
 }
 
 void jc_drop_tu(struct vcpu *v, struct tu *tu)
 {
+	u32 index = index_of(v->tc, tu->eip);
 	for (int i = 0; i < JC_COUNT; i++) {
 		struct jump_cache *jc = &v->tc->jcs[i];
-		if (jc->used && jc->mode == tu->mode && jc->entry[(u16)tu->eip] == tu->head)
-			jc->entry[(u16)tu->eip] = (u64)thunk_exit_jc;
+		if (jc->used && jc->mode == tu->mode && is_touched(jc, index) && jc->entry[index] == encode(tu->head))
+			jc->entry[index] = 0;
 	}
 }
 
@@ -119,25 +202,35 @@ void jc_flush_all(struct vcpu *v)
 {
 	for (int i = 0; i < JC_COUNT; i++)
 		if (v->tc->jcs[i].used)
-			clear(&v->tc->jcs[i]);
+			clear(v->tc, &v->tc->jcs[i]);
 	v->stats.jc_flushes++;
 }
 
 void jc_flush_nonglobal(struct vcpu *v)
 {
-	for (int i = 0; i < JC_COUNT; i++)
-		if (v->tc->jcs[i].used && v->tc->jcs[i].nonglobal)
-			clear(&v->tc->jcs[i]);
+	for (int i = 0; i < JC_COUNT; i++) {
+		struct jump_cache *jc = &v->tc->jcs[i];
+		if (jc->log[0].count > JC_LOG)
+			empty(v->tc, jc);
+		else
+			clear_log(jc, false);
+	}
 	v->stats.jc_flushes++;
 }
 
 void jc_flush_page(struct vcpu *v, u32 linear_page)
 {
-	u32 h = page_hash(linear_page);
-	for (int i = 0; i < JC_COUNT; i++) {
+	/* A TU that straddles into the page begins at most 14 bytes before it. */
+	const u32 before = 14;
+	for (int i = 0; i < JC_COUNT && v->tc->jcs[i].used; i++) {
 		struct jump_cache *jc = &v->tc->jcs[i];
-		if (jc->used && (jc->pages[h >> 6] >> (h & 63) & 1)) {
-			clear(jc);
+		u32 eip = (linear_page << PAGE_SHIFT) - jc->base - before;
+		for (u32 n = PAGE_SIZE + before, run; n; n -= run, eip += run) {
+			u32 index = index_of(v->tc, eip);
+			run = MIN(n, PAGE_SIZE - (index & PAGE_MASK));
+			if (!is_touched(jc, index))
+				continue;
+			zero(&jc->entry[index], run);
 			v->stats.jc_flushes++;
 		}
 	}

@@ -1,34 +1,50 @@
 /*
- * Jump caches: from the low 16 bits of a target EIP to the head of a TU, one cache per mode. They are the instruction TLB as well: a
- * cross-page transfer always goes through one, and it is flushed when the architecture requires the TLB to be.
+ * Jump caches: from a target EIP to the head of a TU, one cache per mode and base of CS. They are the instruction TLB as well: an indirect
+ * transfer always goes through one, and it is flushed when the architecture requires the TLB to be.
+ *
+ * A cache is flat: an entry for each EIP there is, 16 GiB of address space of which only what was entered is ever populated. So a transfer
+ * needs no verification. Where the host refuses so much address space (ulimit -v, strict overcommit), the index is the low 16 bits of EIP,
+ * and the head of each TU verifies r8d.
+ *
+ * An entry is the host address of a head, less that of thunk_exit_jc: memory that was never written misses.
  */
 #ifndef RINGER_JC_H
 #define RINGER_JC_H
 
 #include "monitor/vcpu.h"
 
-#define JC_ENTRIES 65536
-#define JC_COUNT   16
-#define JC_LOG	   8192
+#define JC_FLAT_ENTRIES	  (1ull << 32)
+#define JC_HASHED_ENTRIES (1ull << 16)
+#define JC_COUNT	  16
+#define JC_LOG		  8192
+/* Guest pages that a cache may hold entries of: each takes up to 16 KiB of the table. */
+#define JC_MAX_PAGES 2048u
 
 struct tu;
 
 struct jump_cache {
-	u64 *entry; /* heads, or thunk_exit_jc */
-	u32 mode;
+	u32 *entry;
+	u64 *touched; /* bitmap, by index >> PAGE_SHIFT: that part of the table may be populated */
+	u32 touched_count;
+	u32 mode, base; /* of CS */
 	bool used;
-	bool nonglobal; /* holds TUs from pages that MOV CR3 drops */
-	u32 log_count;	/* slots that were filled since the last flush; more than JC_LOG: unknown */
-	u64 pages[64];	/* filter: hashes of linear pages whose TUs are in it */
-	u16 log[JC_LOG];
+	/* Indexes that were entered since the last flush, [1] those of global pages; a count beyond JC_LOG: unknown. */
+	struct {
+		u32 count;
+		u32 index[JC_LOG];
+	} log[2];
 };
 
-/* v->tc->jcs is an array of JC_COUNT, followed by the all-miss one. */
 int jc_init(struct vcpu *v);
 void jc_free(struct vcpu *v);
+/* The cache of v->seg[SEG_CS].base and a mode; another one makes place if there must be. NULL: the host has no memory for a single one. */
 struct jump_cache *jc_for_mode(struct vcpu *v, u32 mode);
-/* What v->jc points to after a kick: every transfer leaves to the dispatcher. */
-u64 *jc_all_miss(struct vcpu *v);
+/* What v->jc points to after a kick: every transfer leaves to the dispatcher, a flat one by a fault (see jc_is_all_miss). */
+u32 *jc_all_miss(struct vcpu *v);
+/* Whether a host address lies in the all-miss table, of which nothing is accessible if it is flat. */
+bool jc_is_all_miss(const struct vcpu *v, u64 host);
+/* The head that the cache has for eip, or 0. */
+u64 jc_head(struct vcpu *v, const struct jump_cache *jc, u32 eip);
 void jc_enter(struct vcpu *v, struct jump_cache *jc, struct tu *tu, bool global);
 void jc_drop_tu(struct vcpu *v, struct tu *tu);
 void jc_flush_all(struct vcpu *v);

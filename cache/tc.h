@@ -7,7 +7,7 @@
  *
  * Invariants
  *  - A TU is entered only (a) at its body through a chained exit of a TU in the same page and mode, (b) at its head through the jump cache
- * of its mode with the target EIP in r8d, (c) from the dispatcher. The head verifies r8d against the TU's EIP.
+ * of its mode with the target EIP in r8d, (c) from the dispatcher. If the jump caches are not flat the head verifies r8d against the TU's EIP.
  *  - A TU that begins in one page and ends in the next (only its first instruction may do so) is never chained to.
  *  - tc_flush is called only when no translated code is on the way (from the dispatcher).
  * vCPU thread only.
@@ -54,7 +54,7 @@ struct tu {
 	u32 mode;
 	u32 hash_next;	  /* index + 1 */
 	u32 page_next[2]; /* index + 1: next TU on the (first, second) page */
-	u32 head;	  /* rx address: verifies r8d, then falls into the body */
+	u32 head;	  /* rx address: verifies r8d, then falls into the body; the body itself if jump caches are flat */
 	u32 body;
 	u32 cold; /* rx address of the first cold stub */
 	u32 end;
@@ -94,7 +94,9 @@ struct tc {
 	u32 emu_count, emu_max;
 	struct page_desc *pages;
 	u32 page_count;
-	struct jump_cache *jcs;
+	struct jump_cache *jcs; /* JC_COUNT of them, those in use first */
+	u64 jc_entries;		/* of each: 4 Gi, or 64 Ki if the host refuses that */
+	u32 *jc_all_miss;
 	u32 jc_clock; /* round-robin hand of jc_for_mode */
 	u8 *poll;     /* the poll page, below 2 GiB */
 };
@@ -107,6 +109,11 @@ void tc_flush(struct vcpu *v);
 /* Room for one more TU of the largest size; flushes if there is none. */
 void tc_make_room(struct vcpu *v);
 
+/* Jump caches are indexed by all of EIP. */
+static inline bool tc_is_flat(const struct tc *tc)
+{
+	return tc->jc_entries >> 32;
+}
 static inline struct tu *tu_by_index(struct tc *tc, u32 index)
 {
 	return &tc->tus[index];

@@ -394,8 +394,8 @@ static void run(struct vcpu *v, bool missed)
 	u64 head;
 	if (likely(!(v->mode & MODE_CS_LIMIT)))
 		jc = jc_for_mode(v, v->mode);
-	head = jc && !missed ? jc->entry[(u16)v->eip] : (u64)thunk_exit_jc;
-	if (head == (u64)thunk_exit_jc) {
+	head = jc && !missed ? jc_head(v, jc, v->eip) : 0;
+	if (!head) {
 		bool global;
 		struct tu *tu = find_tu(v, &global);
 		head = tu->head;

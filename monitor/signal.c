@@ -12,6 +12,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "cache/jc.h"
 #include "cache/tc.h"
 #include "monitor/chardev.h"
 #include "monitor/exception.h"
@@ -134,6 +135,10 @@ static void handler(int sig, siginfo_t *info, void *context)
 	case SIGSEGV:
 		if (info->si_code != SI_KERNEL && window_contains(v, (u64)info->si_addr)) {
 			window_hit(v, g, tu, window_offset(v, (u64)info->si_addr));
+			return;
+		}
+		if (info->si_code != SI_KERNEL && jc_is_all_miss(v, (u64)info->si_addr)) {
+			g[REG_RIP] = (greg_t)thunk_exit_jc;
 			return;
 		}
 		if ((u64)info->si_addr - (u64)v->poll_page < PAGE_SIZE && poll_hit(v, g, tu))

@@ -61,7 +61,7 @@ struct vcpu {
 	u64 hflags;	    /* EFLAGS_HOST bits (arithmetic flags and DF); other bits are garbage to be masked */
 	u32 sysflags;	    /* all other EFLAGS: IF IOPL NT RF VM AC TF ID..., without bit 1 */
 	_Atomic u32 events; /* EV_* */
-	_Atomic(u64 *) jc;  /* entries of the current jump cache, or of the all-miss one after a kick */
+	_Atomic(u32 *) jc;  /* entries of the current jump cache, or of the all-miss one after a kick */
 	u64 *table;	    /* current checked-flavour table (see shadowpt/softmmu.h) */
 	u64 host_rsp;	    /* RSP at vcpu_enter, for unwinding out of translated code */
 	u32 mask_no_if;	    /* ~EFLAGS_IF, EFLAGS_HOST, 31, 15: for flag-free masking by PEXT and PDEP in translated code */

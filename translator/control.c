@@ -27,9 +27,10 @@ static bool may_chain(const struct xlate *x, u32 target)
 }
 
 /*
- *	movzx r9d, r8w
  *	mov   r10, [r14 + jc]
- *	jmp   [r10 + r9*8]
+ *	mov   r9d, [r10 + r8*4]		; (or by the low 16 bits: movzx r9d, r8w ; mov r9d, [r10 + r9*4])
+ *	lea   r9, [r9 + thunk_exit_jc]
+ *	jmp   r9
  */
 void emit_exit_indirect(struct xlate *x)
 {
@@ -42,9 +43,13 @@ void emit_exit_indirect(struct xlate *x)
 		emit_op_mem(x, true, 0x8d, R9, R9, NO_REG, 1, 1);
 		emit_op_mem(x, true, 0x89, R9, R14, NO_REG, 1, offsetof(struct vcpu, stats.jc_transfers));
 	}
-	EB(x, 0x45, 0x0f, 0xb7, 0xc8); /* movzx r9d, r8w */
+	bool flat = tc_is_flat(x->tc);
 	emit_op_mem(x, true, 0x8b, R10, R14, NO_REG, 1, offsetof(struct vcpu, jc));
-	EB(x, 0x43, 0xff, 0x24, 0xca); /* jmp [r10 + r9*8] */
+	if (!flat)
+		emit_movzx16(x, R9, R8);
+	emit_op_mem(x, false, 0x8b, R9, R10, flat ? R8 : R9, 4, 0);
+	emit_op_mem(x, true, 0x8d, R9, R9, NO_REG, 1, (s32)(u64)thunk_exit_jc);
+	EB(x, 0x41, 0xff, 0xe1); /* jmp r9 */
 }
 
 /* Records the branch whose rel32 field was just emitted as a chainable exit. */
@@ -221,11 +226,11 @@ void emit_push(struct xlate *x, unsigned src, u32 imm, unsigned size)
 	emit_add_esp(x, -(s32)size);
 }
 
-void emit_pop(struct xlate *x, unsigned size)
+void emit_pop(struct xlate *x, unsigned reg, unsigned size)
 {
 	emit_stack_linear(x, R15, 0, 1, size, ACCESS_READ);
 	struct cold *c = begin_access(x, 1);
-	emit_load_r11(x, size);
+	emit_load(x, reg, size);
 	end_access(x, c);
 }
 

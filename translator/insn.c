@@ -23,12 +23,12 @@ static u32 branch_target(const struct xlate *x)
 
 /* ---- stack ---- */
 
-/* Reads the memory operand into r11d (zero-extended). */
-static void load_operand(struct xlate *x, const ZydisDecodedOperand *mem, unsigned size)
+/* Reads the memory operand into a register (zero-extended). */
+static void load_operand(struct xlate *x, const ZydisDecodedOperand *mem, unsigned reg, unsigned size)
 {
 	emit_linear(x, mem, 0, size, ACCESS_READ);
 	struct cold *c = begin_access(x, 0);
-	emit_load_r11(x, size);
+	emit_load(x, reg, size);
 	end_access(x, c);
 }
 
@@ -55,7 +55,7 @@ static void lower_push(struct xlate *x)
 	} else if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
 		emit_push(x, host_reg(gpr_number(op->reg.value)), 0, opsize(x));
 	} else if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-		load_operand(x, op, opsize(x));
+		load_operand(x, op, R11, opsize(x));
 		emit_push(x, R11, 0, opsize(x));
 	} else {
 		emit_push(x, NO_REG, (u32)op->imm.value.s, opsize(x));
@@ -70,7 +70,7 @@ static void lower_pop(struct xlate *x)
 		callout_segment_stack(x, emu_pop_seg);
 		return;
 	}
-	emit_pop(x, size);
+	emit_pop(x, R11, size);
 	if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
 		unsigned r = host_reg(gpr_number(op->reg.value));
 		/* ESP moves first: POP ESP ends with the popped value. */
@@ -100,7 +100,7 @@ static void lower_leave(struct xlate *x)
 	unsigned size = opsize(x);
 	emit_stack_linear(x, REG_EBP, 0, 1, size, ACCESS_READ);
 	struct cold *c = begin_access(x, 1);
-	emit_load_r11(x, size);
+	emit_load(x, R11, size);
 	end_access(x, c);
 	if (x->mode & MODE_SS32)
 		emit_mov(x, false, R15, REG_EBP);
@@ -140,7 +140,7 @@ static void lower_popf(struct xlate *x)
 		emit_callout(x, emu_popf, false);
 		return;
 	}
-	emit_pop(x, 4);
+	emit_pop(x, R11, 4);
 	/* From here on the guest's flags are dead: they come from r11. */
 	emit_load_v(x, R10, offsetof(struct vcpu, sysflags));
 	EB(x, 0x45, 0x31, 0xda); /* xor r10d, r11d */
@@ -252,19 +252,19 @@ static bool is_far(const struct xlate *x)
 	return x->in.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
 }
 
-/* An indirect near target into r11d. */
-static void load_target(struct xlate *x)
+/* An indirect near target into a register. */
+static void load_target(struct xlate *x, unsigned reg)
 {
 	const ZydisDecodedOperand *op = &x->ops[0];
 	if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-		load_operand(x, op, opsize(x));
+		load_operand(x, op, reg, opsize(x));
 		return;
 	}
 	unsigned r = host_reg(gpr_number(op->reg.value));
 	if (opsize(x) == 2)
-		emit_movzx16(x, R11, r);
+		emit_movzx16(x, reg, r);
 	else
-		emit_mov(x, false, R11, r);
+		emit_mov(x, false, reg, r);
 }
 
 static void lower_jmp(struct xlate *x)
@@ -278,8 +278,7 @@ static void lower_jmp(struct xlate *x)
 		emit_exit(x, branch_target(x));
 		return;
 	}
-	load_target(x);
-	emit_mov(x, false, R8, R11);
+	load_target(x, R8);
 	emit_exit_indirect(x);
 }
 
@@ -295,7 +294,7 @@ static void lower_call(struct xlate *x)
 		emit_exit(x, branch_target(x));
 		return;
 	}
-	load_target(x);
+	load_target(x, R11);
 	emit_push(x, NO_REG, x->next_eip, opsize(x));
 	emit_mov(x, false, R8, R11);
 	emit_exit_indirect(x);
@@ -309,9 +308,8 @@ static void lower_ret(struct xlate *x)
 	}
 	x->end = true;
 	u32 bytes = x->ops[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? (u32)x->ops[0].imm.value.u & 0xffff : 0;
-	emit_pop(x, opsize(x));
+	emit_pop(x, R8, opsize(x));
 	emit_add_esp(x, (s32)(opsize(x) + bytes));
-	emit_mov(x, false, R8, R11);
 	emit_exit_indirect(x);
 }
 

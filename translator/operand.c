@@ -206,12 +206,12 @@ void emit_op_ref(struct xlate *x, bool p66, u8 map, u8 opcode, unsigned reg)
 	emit_ref(x, reg);
 }
 
-void emit_load_r11(struct xlate *x, unsigned size)
+void emit_load(struct xlate *x, unsigned reg, unsigned size)
 {
 	if (size == 2)
-		emit_op_ref(x, false, 0x0f, 0xb7, R11);
+		emit_op_ref(x, false, 0x0f, 0xb7, reg);
 	else
-		emit_op_ref(x, false, 0, 0x8b, R11);
+		emit_op_ref(x, false, 0, 0x8b, reg);
 }
 
 /* Everything about the guest's encoding that survives into the host's. */

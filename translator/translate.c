@@ -1,7 +1,7 @@
 /*
  * The translation loop: fetch, decode, lower, until control leaves, the page ends or the TU is full; then the cold part.
  *
- *	head:	mov r10, rcx			; is r8d, the EIP that the jump cache was asked for, this TU's?
+ *	head:	mov r10, rcx			; only if jump caches are not flat: is r8d, the EIP that one was asked for, this TU's?
  *		lea ecx, [r8 - eip]
  *		jrcxz 1f
  *		jmp thunk_head_miss
@@ -49,11 +49,13 @@ u32 mode_compute(const struct vcpu *v)
 
 static void emit_head(struct xlate *x)
 {
-	EB(x, 0x49, 0x89, 0xca, 0x41, 0x8d, 0x88);
-	e4(x, -x->tu->eip);
-	EB(x, 0xe3, 0x05);
-	emit_jmp(x, (u64)thunk_head_miss);
-	EB(x, 0x4c, 0x89, 0xd1);
+	if (!tc_is_flat(x->tc)) {
+		EB(x, 0x49, 0x89, 0xca, 0x41, 0x8d, 0x88);
+		e4(x, -x->tu->eip);
+		EB(x, 0xe3, 0x05);
+		emit_jmp(x, (u64)thunk_head_miss);
+		EB(x, 0x4c, 0x89, 0xd1);
+	}
 	x->tu->body = here(x);
 }
 

@@ -112,8 +112,8 @@ struct cold *begin_access(struct xlate *x, unsigned slot);
 void end_access(struct xlate *x, struct cold *c);
 /* An instruction on the access in hand: p66 the operand-size prefix, map 0 or 0x0f, reg the ModRM.reg field. */
 void emit_op_ref(struct xlate *x, bool p66, u8 map, u8 opcode, unsigned reg);
-/* mov r11d, the access in hand; 2 bytes are zero-extended. */
-void emit_load_r11(struct xlate *x, unsigned size);
+/* mov reg, the access in hand; 2 bytes are zero-extended. */
+void emit_load(struct xlate *x, unsigned reg, unsigned size);
 /* Re-emits the current instruction for 64-bit mode; its memory operand, if any, becomes x->ref. */
 void emit_ident(struct xlate *x, bool mem);
 /* The whole of an ordinary instruction: address, look-up, re-emitted instruction. */
@@ -134,8 +134,8 @@ void emit_callout(struct xlate *x, emu_fn *fn, bool end);
 u32 new_emu(struct xlate *x, emu_fn *fn);
 /* Pushes host register src (or imm if src is NO_REG); src must not be r8..r10. */
 void emit_push(struct xlate *x, unsigned src, u32 imm, unsigned size);
-/* Pops into r11d, without moving ESP; emit_pop_commit moves it. */
-void emit_pop(struct xlate *x, unsigned size);
+/* Pops into a register, without moving ESP. */
+void emit_pop(struct xlate *x, unsigned reg, unsigned size);
 void emit_add_esp(struct xlate *x, s32 n);
 
 /* ---- insn.c ---- */
