@@ -30,6 +30,7 @@ struct tu_insn {
 	u16 cold_off;  /* of its first cold stub, or 0 */
 	u16 guest_off; /* from the TU's EIP */
 	u16 access[2];
+	s16 esp_off; /* the guest's ESP is r15d + esp_off wherever the instruction can fault in its window */
 };
 
 /* A direct exit. Unchained, its branch leads to a cold stub that leaves to the dispatcher with the exit's number. */

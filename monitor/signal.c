@@ -21,14 +21,14 @@
 
 static __thread struct vcpu *current;
 
-/* The guest's registers out of the interrupted context. */
-static void take_registers(struct vcpu *v, const greg_t *g)
+/* The guest's registers out of the interrupted context, at an instruction that can fault. */
+static void take_registers(struct vcpu *v, const greg_t *g, const struct tu_insn *in)
 {
 	v->regs[REG_EAX] = (u32)g[REG_RAX];
 	v->regs[REG_ECX] = (u32)g[REG_RCX];
 	v->regs[REG_EDX] = (u32)g[REG_RDX];
 	v->regs[REG_EBX] = (u32)g[REG_RBX];
-	v->regs[REG_ESP] = (u32)g[REG_R15];
+	v->regs[REG_ESP] = (u32)g[REG_R15] + (u32)(s32)in->esp_off;
 	v->regs[REG_EBP] = (u32)g[REG_RBP];
 	v->regs[REG_ESI] = (u32)g[REG_RSI];
 	v->regs[REG_EDI] = (u32)g[REG_RDI];
@@ -44,7 +44,7 @@ static _Noreturn void deliver(struct vcpu *v)
 /* Abandons the guest's instruction: the dispatcher goes on at its start, after it has delivered v->pending if there is one. */
 static void abandon(struct vcpu *v, greg_t *g, const struct tu_insn *in, struct tu *tu)
 {
-	take_registers(v, g);
+	take_registers(v, g, in);
 	v->eip = tu->eip + in->guest_off;
 	g[REG_RIP] = (greg_t)deliver;
 	g[REG_RDI] = (greg_t)v;

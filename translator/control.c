@@ -34,6 +34,7 @@ static bool may_chain(const struct xlate *x, u32 target)
  */
 void emit_exit_indirect(struct xlate *x)
 {
+	emit_esp(x);
 	if (!may_link(x)) {
 		emit_jmp(x, (u64)thunk_exit_jc);
 		return;
@@ -65,6 +66,7 @@ static void add_exit(struct xlate *x, u32 target, u32 poll)
 
 void emit_exit(struct xlate *x, u32 target)
 {
+	emit_esp(x);
 	if (!may_chain(x, target)) {
 		emit_mov_imm(x, R8, target);
 		emit_exit_indirect(x);
@@ -179,6 +181,7 @@ u32 new_emu(struct xlate *x, emu_fn *fn)
  */
 static void emit_call_emu(struct xlate *x, u32 index)
 {
+	emit_esp(x);
 	emit_mov_imm(x, R8, index);
 	emit_mov_imm(x, R9, meta(x));
 	emit_call(x, thunk_callout);
@@ -195,10 +198,19 @@ void emit_callout(struct xlate *x, emu_fn *fn, bool end)
 	}
 }
 
+void emit_esp(struct xlate *x)
+{
+	if (x->esp_off)
+		emit_lea32(x, R15, R15, NO_REG, 1, x->esp_off);
+	x->esp_off = 0;
+}
+
 /* ESP += n, of the stack's width. */
 void emit_add_esp(struct xlate *x, s32 n)
 {
-	if (x->mode & MODE_SS32) {
+	if (x->defers)
+		x->esp_off += n;
+	else if (x->mode & MODE_SS32) {
 		emit_lea32(x, R15, R15, NO_REG, 1, n);
 	} else {
 		emit_lea32(x, R9, R15, NO_REG, 1, n);

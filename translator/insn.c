@@ -360,8 +360,17 @@ static void lower_sti(struct xlate *x)
 
 /* ---- moves ---- */
 
+static bool is_esp(const ZydisDecodedOperand *op)
+{
+	return op->type == ZYDIS_OPERAND_TYPE_REGISTER && op->reg.value == ZYDIS_REGISTER_ESP;
+}
+
 static void lower_mov(struct xlate *x)
 {
+	if (x->esp_off && is_esp(&x->ops[1])) {
+		emit_lea32(x, host_reg(gpr_number(x->ops[0].reg.value)), R15, NO_REG, 1, x->esp_off);
+		return;
+	}
 	for (unsigned i = 0; i < 2; i++) {
 		if (x->ops[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
 			continue;
@@ -401,7 +410,7 @@ static void lower_lea(struct xlate *x)
 	unsigned dst = host_reg(gpr_number(x->ops[0].reg.value));
 	unsigned base = mem->mem.base != ZYDIS_REGISTER_NONE ? host_reg(gpr_number(mem->mem.base)) : NO_REG;
 	unsigned index = mem->mem.index != ZYDIS_REGISTER_NONE ? host_reg(gpr_number(mem->mem.index)) : NO_REG;
-	s32 disp = mem->mem.disp.has_displacement ? (s32)mem->mem.disp.value : 0;
+	s32 disp = (mem->mem.disp.has_displacement ? (s32)mem->mem.disp.value : 0) + (base == R15 ? x->esp_off : 0);
 	unsigned scale = mem->mem.scale ? mem->mem.scale : 1;
 	if (x->in.address_width == 32 && x->in.operand_width == 32) {
 		emit_lea32(x, dst, base, index, scale, disp);
@@ -660,6 +669,61 @@ static emu_fn *fpu_unavailable(const struct xlate *x)
 	return (mmx || sse) && (x->mode & MODE_TS) ? emu_nm : NULL;
 }
 
+static bool is_gpr(const ZydisDecodedOperand *op)
+{
+	return op->type == ZYDIS_OPERAND_TYPE_REGISTER && ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_GPR32;
+}
+
+/*
+ * Whether an instruction can do with ESP = r15d + esp_off: pushes and pops of registers, near calls and returns, and what has no other
+ * business with ESP than as the base of an address. Its accesses must be direct: out-of-line code saves r15d for ESP.
+ */
+static bool defers_esp(const struct xlate *x)
+{
+	const ZydisDecodedInstruction *in = &x->in;
+	const ZydisDecodedOperand *op = x->ops;
+	enum class class = table[in->mnemonic].class;
+	if (!x->direct || (x->mode & (MODE_SS32 | MODE_SINGLE)) != MODE_SS32 || !is_flat(x, SEG_SS, ACCESS_WRITE))
+		return false;
+	for (unsigned i = 0; i < in->operand_count_visible; i++) {
+		if (op[i].type == ZYDIS_OPERAND_TYPE_MEMORY && op[i].mem.type != ZYDIS_MEMOP_TYPE_AGEN &&
+		    (in->address_width != 32 || !is_flat(x, seg_number(op[i].mem.segment),
+							 op[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE ? ACCESS_WRITE : ACCESS_READ)))
+			return false;
+	}
+	switch (in->mnemonic) {
+	case ZYDIS_MNEMONIC_PUSH:
+	case ZYDIS_MNEMONIC_POP:
+		return in->operand_width == 32 && ((is_gpr(op) && !is_esp(op)) || op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE);
+	case ZYDIS_MNEMONIC_CALL:
+	case ZYDIS_MNEMONIC_RET:
+		return in->operand_width == 32 && !is_far(x) && !is_esp(op);
+	case ZYDIS_MNEMONIC_MOV:
+		if (is_esp(&op[1]) && is_gpr(op) && !is_esp(op))
+			return true;
+		break;
+	case ZYDIS_MNEMONIC_LEA:
+	case ZYDIS_MNEMONIC_NOP:
+		break;
+	case ZYDIS_MNEMONIC_BT:
+	case ZYDIS_MNEMONIC_BTS:
+	case ZYDIS_MNEMONIC_BTR:
+	case ZYDIS_MNEMONIC_BTC:
+		if (explicit_mem(x))
+			return false;
+		break;
+	default:
+		if (class != CLASS_IDENT)
+			return false;
+		break;
+	}
+	for (unsigned i = 0; i < in->operand_count; i++)
+		if (op[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		    ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LEGACY_32, op[i].reg.value) == ZYDIS_REGISTER_ESP)
+			return false;
+	return true;
+}
+
 void lower_insn(struct xlate *x)
 {
 	const ZydisDecodedInstruction *in = &x->in;
@@ -667,6 +731,10 @@ void lower_insn(struct xlate *x)
 	u64 need = needed_feature(in);
 	emu_fn *unavailable;
 
+	x->defers = defers_esp(x);
+	if (!x->defers)
+		emit_esp(x);
+	cur_insn(x)->esp_off = (s16)x->esp_off;
 	if (in->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || (need && (x->v->features & need) != need)) {
 		/* SYSENTER and friends count as BASE; 3DNow!, VEX and the rest are not offered. */
 		emit_callout(x, emu_ud, true);

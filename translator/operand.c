@@ -62,7 +62,7 @@ static u32 emit_jrcxz_cold(struct xlate *x)
 	return here(x) - 4;
 }
 
-static bool is_flat(const struct xlate *x, unsigned seg, u32 dir)
+bool is_flat(const struct xlate *x, unsigned seg, u32 dir)
 {
 	return seg <= SEG_DS && (x->mode & MODE_FLAT(seg)) && !(seg == SEG_CS && (dir & ACCESS_WRITE));
 }
@@ -108,7 +108,7 @@ void emit_linear(struct xlate *x, const ZydisDecodedOperand *op, unsigned slot, 
 	unsigned base = op->mem.base != ZYDIS_REGISTER_NONE ? host_reg(gpr_number(op->mem.base)) : NO_REG;
 	unsigned index = op->mem.index != ZYDIS_REGISTER_NONE ? host_reg(gpr_number(op->mem.index)) : NO_REG;
 	unsigned scale = op->mem.scale ? op->mem.scale : 1, seg = seg_number(op->mem.segment);
-	s32 disp = op->mem.disp.has_displacement ? (s32)op->mem.disp.value : 0;
+	s32 disp = (op->mem.disp.has_displacement ? (s32)op->mem.disp.value : 0) + (base == R15 ? x->esp_off : 0);
 	bool wide = x->in.address_width == 32;
 	if (x->direct && wide && is_flat(x, seg, dir)) {
 		cur_insn(x)->access[slot] = (u16)(size | dir | seg << ACCESS_SEG_SHIFT);
@@ -127,6 +127,8 @@ void emit_linear(struct xlate *x, const ZydisDecodedOperand *op, unsigned slot, 
 
 void emit_stack_linear(struct xlate *x, unsigned reg, s32 n, unsigned slot, u32 size, u32 dir)
 {
+	if (reg == R15)
+		n += x->esp_off;
 	if (x->direct && (x->mode & MODE_SS32) && is_flat(x, SEG_SS, dir)) {
 		cur_insn(x)->access[slot] = (u16)(size | dir | SEG_SS << ACCESS_SEG_SHIFT);
 		x->ref = (struct ref){true, (u8)reg, NO_REG, 1, n};

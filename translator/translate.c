@@ -235,6 +235,8 @@ struct tu *translate(struct vcpu *v, u64 pa)
 	x->insn = 0;
 	x->end = false;
 	x->cold_count = 0;
+	x->esp_off = 0;
+	x->defers = false;
 	*x->tu = (struct tu){.pa = pa, .eip = v->eip, .mode = v->mode, .head = x->rx, .insns = tc->insn_count, .exits = tc->exit_count};
 	if (v->mode & MODE_SINGLE)
 		x->tu->flags |= TU_SINGLE;

@@ -66,6 +66,8 @@ struct xlate {
 	unsigned insn;	/* its number */
 	bool direct;	/* it accesses memory through the window (MODE_DIRECT, and it is not guilty) */
 	struct ref ref; /* of the access in hand */
+	s32 esp_off;	/* the guest's ESP is r15d + esp_off: pushes and pops of a run move r15d once, behind it */
+	bool defers;	/* the instruction leaves r15d to a later one */
 	bool end;	/* the TU ends behind it: control has been transferred */
 
 	struct cold cold[MAX_COLD];
@@ -118,6 +120,8 @@ void emit_load(struct xlate *x, unsigned reg, unsigned size);
 void emit_ident(struct xlate *x, bool mem);
 /* The whole of an ordinary instruction: address, look-up, re-emitted instruction. */
 void lower_generic(struct xlate *x);
+/* Accesses of direction dir through segment register seg need no base and no check. */
+bool is_flat(const struct xlate *x, unsigned seg, u32 dir);
 const ZydisDecodedOperand *explicit_mem(const struct xlate *x);
 unsigned seg_number(ZydisRegister r);
 unsigned gpr_number(ZydisRegister r);
@@ -137,6 +141,8 @@ void emit_push(struct xlate *x, unsigned src, u32 imm, unsigned size);
 /* Pops into a register, without moving ESP. */
 void emit_pop(struct xlate *x, unsigned reg, unsigned size);
 void emit_add_esp(struct xlate *x, s32 n);
+/* Brings r15d up to date: before whatever looks at it, and before control leaves the TU. */
+void emit_esp(struct xlate *x);
 
 /* ---- insn.c ---- */
 void lower_insn(struct xlate *x);
