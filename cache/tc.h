@@ -7,7 +7,8 @@
  *
  * Invariants
  *  - A TU is entered only (a) at its body through a chained exit of a TU in the same page and mode, (b) at its head through the jump cache
- * of its mode with the target EIP in r8d, (c) from the dispatcher. If the jump caches are not flat the head verifies r8d against the TU's EIP.
+ * of its mode with the target EIP in r8d, (c) from the dispatcher. If the jump caches are not flat the head verifies r8d against the TU's
+ * EIP.
  *  - A TU that begins in one page and ends in the next (only its first instruction may do so) is never chained to.
  *  - tc_flush is called only when no translated code is on the way (from the dispatcher).
  * vCPU thread only.
@@ -36,12 +37,13 @@ struct tu_insn {
 /* A direct exit. Unchained, its branch leads to a cold stub that leaves to the dispatcher with the exit's number. */
 struct tu_exit {
 	u32 target_eip;
-	u32 site;    /* rx address of the branch's rel32 field */
-	u32 stub;    /* where it leads when it is not chained */
-	u32 poll;    /* rx address of the poll load in front of a backward branch, or 0 */
-	u32 tu;	     /* index of the owner */
-	u32 target;  /* index + 1 of the TU it is chained to, or 0 */
-	u32 next_in; /* next exit (index + 1) chained to the same TU */
+	u32 site;     /* rx address of the branch's rel32 field */
+	u32 stub;     /* where it leads when it is not chained */
+	u32 poll;     /* rx address of the poll load in front of a backward branch, or 0 */
+	u32 poll_eip; /* where the guest goes on if that faults: the target, or the conditional branch itself */
+	u32 tu;	      /* index of the owner */
+	u32 target;   /* index + 1 of the TU it is chained to, or 0 */
+	u32 next_in;  /* next exit (index + 1) chained to the same TU */
 };
 
 #define TU_SINGLE    1u

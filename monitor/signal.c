@@ -88,13 +88,13 @@ static void window_hit(struct vcpu *v, greg_t *g, struct tu *tu, u64 offset)
 	}
 }
 
-/* A load from the armed poll page: go on at the branch's target through the dispatcher. */
+/* A load from the armed poll page: go on through the dispatcher, at the branch or at its target. */
 static bool poll_hit(struct vcpu *v, greg_t *g, struct tu *tu)
 {
 	for (u32 i = 0; i < tu->exit_count; i++) {
 		struct tu_exit *x = &v->tc->exits[tu->exits + i];
 		if (x->poll && x->poll == (u64)g[REG_RIP]) {
-			g[REG_R8] = x->target_eip;
+			g[REG_R8] = x->poll_eip;
 			g[REG_RIP] = (greg_t)thunk_exit_jc;
 			return true;
 		}

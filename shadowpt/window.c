@@ -34,7 +34,7 @@
 #define ZAP_MAX	     128u
 #define AROUND	     16u /* pages looked at around a fault */
 #define HEAT_SLOTS   64u
-#define HEAT_TICKS   2 /* timer interrupts in user code until an address space is hot */
+#define HEAT_TICKS   1 /* timer interrupts in user code until an address space is hot */
 #define COOL_NS	     200000000ull
 #define JUDGE_NS     10000000ull
 #define ACTIVITY_NS  10000ull

@@ -53,12 +53,24 @@ void emit_exit_indirect(struct xlate *x)
 	EB(x, 0x41, 0xff, 0xe1); /* jmp r9 */
 }
 
+/*
+ * A loop without indirect transfers must notice events too: mov r9d, [poll page]. Returns its address.
+ */
+static u32 emit_poll(struct xlate *x)
+{
+	u32 at = here(x);
+	EB(x, 0x44, 0x8b, 0x0c, 0x25);
+	e4(x, (u32)(u64)x->tc->poll);
+	return at;
+}
+
 /* Records the branch whose rel32 field was just emitted as a chainable exit. */
-static void add_exit(struct xlate *x, u32 target, u32 poll)
+static void add_exit(struct xlate *x, u32 target, u32 poll, u32 poll_eip)
 {
 	u32 n = x->tc->exit_count++;
 	x->tu->exit_count++;
-	x->tc->exits[n] = (struct tu_exit){.target_eip = target, .site = here(x) - 4, .poll = poll, .tu = tu_index(x->tc, x->tu)};
+	x->tc->exits[n] = (struct tu_exit){
+		.target_eip = target, .site = here(x) - 4, .poll = poll, .poll_eip = poll_eip, .tu = tu_index(x->tc, x->tu)};
 	struct cold *c = new_cold(x, COLD_CHAIN);
 	c->site = here(x) - 4;
 	c->index = n;
@@ -72,26 +84,23 @@ void emit_exit(struct xlate *x, u32 target)
 		emit_exit_indirect(x);
 		return;
 	}
-	u32 poll = 0;
-	if (target <= x->eip) {
-		/* A loop without indirect transfers must notice events too: mov r9d, [poll page] */
-		poll = here(x);
-		EB(x, 0x44, 0x8b, 0x0c, 0x25);
-		e4(x, (u32)(u64)x->tc->poll);
-	}
+	u32 poll = target <= x->eip ? emit_poll(x) : 0;
 	e1(x, 0xe9);
 	e4(x, 0);
-	add_exit(x, target, poll);
+	add_exit(x, target, poll, target);
 }
 
-/* jcc to a taken exit: straight to it when it is a forward chain, else by the cold part. `opcode` is the 0F 8x one. */
+/* jcc to a taken exit: straight to it when that is a chain, else by the cold part. `opcode` is the 0F 8x one. */
 void emit_jcc_exit(struct xlate *x, u32 opcode, u32 target)
 {
+	bool chains = may_chain(x, target);
+	/* Taken or not, it polls: a second jump would cost loops more. */
+	u32 poll = chains && target <= x->eip ? emit_poll(x) : 0;
 	e1(x, 0x0f);
 	e1(x, opcode);
 	e4(x, 0);
-	if (target > x->eip && may_chain(x, target)) {
-		add_exit(x, target, 0);
+	if (chains) {
+		add_exit(x, target, poll, x->eip);
 		return;
 	}
 	struct cold *c = new_cold(x, COLD_EXIT);
