@@ -70,17 +70,19 @@ static void lower_pop(struct xlate *x)
 		callout_segment_stack(x, emu_pop_seg);
 		return;
 	}
-	emit_pop(x, R11, size);
 	if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
 		unsigned r = host_reg(gpr_number(op->reg.value));
+		bool straight = size == 4 && r != R15;
+		emit_pop(x, straight ? r : R11, size);
 		/* ESP moves first: POP ESP ends with the popped value. */
 		emit_add_esp(x, (s32)size);
 		if (size == 2)
 			emit_mov16(x, r, R11);
-		else
+		else if (!straight)
 			emit_mov(x, false, r, R11);
 		return;
 	}
+	emit_pop(x, R11, size);
 	/* The address of POP [ESP + n] is computed with ESP already moved (SDM Vol. 2B, POP). */
 	ZydisDecodedOperand mem = *op;
 	if (mem.mem.base == ZYDIS_REGISTER_ESP) {
