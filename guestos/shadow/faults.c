@@ -383,6 +383,69 @@ TEST_PG(stack, "shadow.faults of stack instructions in ring 3")
 	unmap_window();
 }
 
+extern u8 k_push_run_at[], k_pop_run_at[], k_esp_run_at[], k_call_run_at[], k_ret_run_at[], k_div_run_at[], k_add_run_at[];
+CODE(k_push_run, "push %eax; push %edx; k_push_run_at: push %ecx; push %ebx");
+CODE(k_pop_run, "pop %eax; pop %edx; k_pop_run_at: pop %ecx; pop %edx");
+CODE(k_esp_run, "push %eax; mov %esp, %ebp; push %edx; lea 4(%esp), %esi; k_esp_run_at: mov 0x1008(%esp), %ecx; pop %eax");
+CODE(k_call_run, "push %eax; k_call_run_at: call 1f; 1: nop");
+CODE(k_ret_run, "pop %eax; k_ret_run_at: ret");
+CODE(k_div_run, "push %eax; mov $0, %ecx; push %edx; k_div_run_at: div %ecx; pop %eax");
+CODE(k_add_run, "push %eax; add %esp, %ebx; push %edx; add $4, %esp; k_add_run_at: mov %eax, 0x1000(%esp)");
+
+/* A fault in the middle of a run that moves ESP finds the ESP of its own instruction. */
+TEST_PG(stack_run, "shadow.faults in the middle of a run of stack instructions")
+{
+	static const struct {
+		const char *name;
+		u8 *code, *at;
+		u32 esp, vec, err, cr2, after;
+	} runs[] = {
+		{"pushes", k_push_run, k_push_run_at, B + 8, V_PF, 6, B - 4, B},
+		{"pops", k_pop_run, k_pop_run_at, C - 8, V_PF, 4, C, C},
+		{"an address by esp", k_esp_run, k_esp_run_at, B + 16, V_PF, 4, C + 16, B + 8},
+		{"push and call", k_call_run, k_call_run_at, B + 4, V_PF, 6, B - 4, B},
+		{"pop and ret", k_ret_run, k_ret_run_at, C - 4, V_PF, 4, C, C},
+		{"pushes and a division", k_div_run, k_div_run_at, B + 8, V_DE, 0, 0, B},
+		{"arithmetic with esp", k_add_run, k_add_run_at, B + 8, V_PF, 6, C + 4, B + 4},
+	};
+
+	map(A, page(0), 0);
+	map(B, page(1), RWU);
+	map(C, page(2), 0);
+	for (u32 round = 0; round < 30; round++) {
+		for (u32 i = 0; i < sizeof(runs) / sizeof(runs[0]); i++) {
+			struct state s = at_ring(runs[i].code, 3);
+			const char *name = runs[i].name;
+
+			*at(C - 8) = 0x88;
+			*at(C - 4) = 0x44;
+			s.esp = runs[i].esp;
+			s.eax = 0xaaaa;
+			s.ebx = 1;
+			s.edx = 0xdd;
+			run(&s);
+			if (!trapped(&s, runs[i].vec, runs[i].err, runs[i].at, name))
+				continue;
+			if (runs[i].vec == V_PF)
+				EQ(s.cr2, runs[i].cr2, name);
+			EQ(s.esp, runs[i].after, name);
+			if (runs[i].code == k_push_run) {
+				EQ(*at(B + 4), 0xaaaa, name);
+				EQ(*at(B), 0xdd, name);
+			} else if (runs[i].code == k_pop_run) {
+				EQ(s.eax, 0x88, name);
+				EQ(s.edx, 0x44, name);
+			} else if (runs[i].code == k_esp_run) {
+				EQ(s.ebp, B + 12, name);
+				EQ(s.esi, B + 12, name);
+			} else if (runs[i].code == k_add_run) {
+				EQ(s.ebx, B + 5, name);
+			}
+		}
+	}
+	unmap_window();
+}
+
 /* Both sides of the top of the address space. */
 TEST_PG(wrap, "shadow.accesses that wrap at 4 GiB")
 {

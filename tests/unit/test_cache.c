@@ -278,7 +278,7 @@ START_TEST(full)
 	ck_assert_ptr_eq(find(eip - 64), v->tc->tus);
 	for (u32 old = 0x100000; old < eip - 64; old += 64) {
 		ck_assert_ptr_null(find(old));
-		ck_assert_uint_eq(jc->entry[(u16)old], (u64)thunk_exit_jc);
+		ck_assert_uint_eq(jc_head(v, jc, old), 0);
 		if ((old ^ (eip - 64)) & ~PAGE_MASK)
 			ck_assert(!smc_has_code(v, old >> PAGE_SHIFT));
 	}
@@ -328,10 +328,9 @@ END_TEST
 
 static bool knows(struct jump_cache *jc, struct tu *tu)
 {
-	if (jc->entry[(u16)tu->eip] == tu->head)
-		return true;
-	ck_assert_uint_eq(jc->entry[(u16)tu->eip], (u64)thunk_exit_jc);
-	return false;
+	u64 head = jc_head(v, jc, tu->eip);
+	ck_assert(!head || head == tu->head);
+	return head;
 }
 
 START_TEST(jc_flushes)
@@ -347,18 +346,14 @@ START_TEST(jc_flushes)
 	ck_assert_ptr_ne(jc, other);
 	ck_assert_ptr_eq(jc, jc_for_mode(v, mode_compute(v)));
 
-	/* MOV CR3: a cache with a non-global TU goes as a whole, one with global ones only stays. */
+	/* MOV CR3: TUs of non-global pages go, others stay. */
 	jc_enter(v, jc, a, true);
 	jc_enter(v, other, single, true);
 	jc_flush_nonglobal(v);
 	ck_assert(knows(jc, a) && knows(other, single));
 	jc_enter(v, jc, b, false);
 	jc_flush_nonglobal(v);
-	ck_assert(!knows(jc, a) && !knows(jc, b) && knows(other, single));
-	/* And is as new afterwards. */
-	jc_enter(v, jc, a, true);
-	jc_flush_nonglobal(v);
-	ck_assert(knows(jc, a));
+	ck_assert(knows(jc, a) && !knows(jc, b) && knows(other, single));
 
 	jc_flush_page(v, (CODE >> PAGE_SHIFT) + 2);
 	ck_assert(knows(jc, a) && knows(other, single));
@@ -414,6 +409,55 @@ START_TEST(jc_straddling)
 }
 END_TEST
 
+/* INVLPG drops what begins in its page, and nothing else. */
+START_TEST(jc_flush_of_one_page)
+{
+	machine_create();
+	memset(vm->mem.ram + CODE, 0xc3, 0x4000);
+	struct tu *tu[6] = {make(CODE),		 make(CODE + 0xff0),  make(CODE + 0x1000),
+			    make(CODE + 0x1fff), make(CODE + 0x2000), make(CODE + 0x12000)};
+	struct jump_cache *jc = jc_for_mode(v, v->mode);
+	for (int i = 0; i < 6; i++)
+		jc_enter(v, jc, tu[i], true);
+	jc_flush_page(v, (CODE >> PAGE_SHIFT) + 1);
+	for (int i = 0; i < 6; i++)
+		ck_assert_int_eq(knows(jc, tu[i]), i != 2 && i != 3);
+	machine_destroy();
+}
+END_TEST
+
+/* Two code segments of one mode: an EIP means different code in each. */
+START_TEST(jc_by_base)
+{
+	machine_create();
+	u32 attr = v->seg[SEG_CS].attr;
+	segment_set(v, SEG_CS, KCS, 0x10000, 0xffffffffu, attr);
+	struct jump_cache *a = jc_for_mode(v, mode_compute(v));
+	segment_set(v, SEG_CS, KCS, 0x20000, 0xffffffffu, attr);
+	ck_assert_ptr_ne(a, jc_for_mode(v, mode_compute(v)));
+	segment_set(v, SEG_CS, KCS, 0x10000, 0xffffffffu, attr);
+	ck_assert_ptr_eq(a, jc_for_mode(v, mode_compute(v)));
+	machine_destroy();
+}
+END_TEST
+
+/* More guest pages than a cache may hold entries of: it begins anew. */
+START_TEST(jc_max_pages)
+{
+	machine_create();
+	PUT(CODE, 0xc3);
+	struct tu fake = *make(CODE);
+	struct jump_cache *jc = jc_for_mode(v, v->mode);
+	for (u32 i = 0; i < JC_MAX_PAGES + 1; i++) {
+		fake.eip = i << PAGE_SHIFT;
+		jc_enter(v, jc, &fake, true);
+		ck_assert_uint_eq(jc_head(v, jc, fake.eip), fake.head);
+	}
+	ck_assert_uint_eq(jc_head(v, jc, 0), tc_is_flat(v->tc) ? 0 : fake.head);
+	machine_destroy();
+}
+END_TEST
+
 /* More entries than the log holds, and more modes than there are caches. */
 START_TEST(jc_limits)
 {
@@ -428,8 +472,8 @@ START_TEST(jc_limits)
 			jc_enter(v, jc, &fake, false);
 		}
 		jc_flush_nonglobal(v);
-		for (u32 i = 0; i < JC_ENTRIES; i++)
-			ck_assert_uint_eq(jc->entry[i], (u64)thunk_exit_jc);
+		for (u32 i = 0; i < JC_LOG + 500; i++)
+			ck_assert_uint_eq(jc_head(v, jc, i * 5), 0);
 	}
 	for (u32 mode = 0; mode < 3 * JC_COUNT; mode++) {
 		struct jump_cache *c = jc_for_mode(v, 0x10000 | mode);
@@ -437,11 +481,9 @@ START_TEST(jc_limits)
 		ck_assert_uint_eq(c->mode, 0x10000 | mode);
 		ck_assert_ptr_ne(c->entry, jc_all_miss(v));
 		/* Nothing is left of the mode that it belonged to. */
-		ck_assert_uint_eq(c->entry[(u16)CODE], (u64)thunk_exit_jc);
+		ck_assert_uint_eq(jc_head(v, c, CODE), 0);
 		jc_enter(v, c, tu, true);
 	}
-	for (u32 i = 0; i < JC_ENTRIES; i++)
-		ck_assert_uint_eq(jc_all_miss(v)[i], (u64)thunk_exit_jc);
 	machine_destroy();
 }
 END_TEST
@@ -466,6 +508,9 @@ Suite *cache_suite(void)
 	tcase_add_test(j, jc_flushes);
 	tcase_add_test(j, jc_by_linear_page);
 	tcase_add_test(j, jc_straddling);
+	tcase_add_test(j, jc_flush_of_one_page);
+	tcase_add_test(j, jc_by_base);
+	tcase_add_test(j, jc_max_pages);
 	tcase_add_test(j, jc_limits);
 	suite_add_tcase(s, j);
 	return s;
