@@ -15,9 +15,12 @@ struct clock {
 	bool stopped;	    /* vm time stands still (wall-clock time never does) */
 	s64 rtc_offset_sec; /* added to host CLOCK_REALTIME seconds to give RTC time */
 	u64 tsc_hz;	    /* guest TSC frequency: the host's, rounded to 1 kHz */
-	u64 tsc_offset;	    /* guest TSC = vm time scaled to tsc_hz + this (WRMSR to IA32_TSC moves it) */
+	u64 tsc_per_ns;	    /* tsc_hz / 10^9 in units of 2^-32, rounded down: what vm time is scaled by */
+	u64 tsc_offset;	    /* guest TSC = vm time scaled + this (WRMSR to IA32_TSC moves it) */
 };
 
+/* hz: 1 kHz to 20 GHz. */
+void clock_set_tsc_hz(struct clock *c, u64 hz);
 /* Starts vm time at 0. Measures the host's TSC frequency (<= 5 ms; CPUID where it tells). */
 void clock_init(struct clock *c);
 /* Vm time stands still from now on, or goes on from where it stood. Lock held; timers are looked at again after the next event_wake. */

@@ -100,7 +100,7 @@ static inline bool emu_event_due(const struct vcpu *v)
 	X(sysenter) X(sysexit)                                                                               \
 	/* segment_insn.c */                                                                                 \
 	X(mov_from_seg) /* reg = Sreg; r/m16, register form zero-extends */ X(mov_to_seg)                    \
-	X(push_seg) X(pop_seg) /* reg = Sreg */ X(load_far_ptr) /* LES LDS LSS LFS LGS: imm2 = SEG_* */      \
+	X(pop_seg) /* reg = Sreg */ X(load_far_ptr) /* LES LDS LSS LFS LGS: imm2 = SEG_* */      \
 	X(lar) X(lsl) X(verr) X(verw) X(arpl) X(sldt) X(str) X(lldt) X(ltr)                                  \
 	X(sgdt) X(sidt) X(lgdt) X(lidt)                                                                      \
 	/* priv.c */                                                                                         \

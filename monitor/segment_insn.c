@@ -63,17 +63,6 @@ int emu_mov_to_seg(struct vcpu *v, const struct emu_insn *i)
 
 /* A 32-bit push of a selector writes all four bytes, zero-extended. SDM Vol. 2B leaves it to the model whether the upper two are written.
  */
-int emu_push_seg(struct vcpu *v, const struct emu_insn *i)
-{
-	u32 mask = i->stacksize == 2 ? 0xffff : 0xffffffffu;
-	u32 esp = v->regs[REG_ESP];
-	u32 sp = (esp - i->opsize) & mask;
-
-	seg_write(v, SEG_SS, sp, v->seg[i->reg].sel, i->opsize);
-	v->regs[REG_ESP] = sp_merge(esp, sp, mask);
-	return EMU_NEXT;
-}
-
 /* ESP moves by the width of the old SS, also for POP SS. */
 int emu_pop_seg(struct vcpu *v, const struct emu_insn *i)
 {

@@ -9,9 +9,21 @@
 #include "shadowpt/softmmu.h"
 #include "shadowpt/walk.h"
 
-/* memcpy without vector registers: the guest's FPU state is live. */
+/*
+ * memcpy without vector registers: the guest's FPU state is live. Frames and descriptors go by words: what is stored so can be forwarded to
+ * the guest's loads, and REP takes its time to start.
+ */
 static void copy(void *dst, const void *src, size_t n)
 {
+	u8 *d = dst;
+	const u8 *s = src;
+	if (n <= 64) {
+		for (; n >= 4; n -= 4, d += 4, s += 4)
+			*(volatile u32 *)d = *(const u32 *)s;
+		for (; n; n--)
+			*(volatile u8 *)d++ = *s++;
+		return;
+	}
 	__asm__ volatile("rep movsb" : "+D"(dst), "+S"(src), "+c"(n) : : "memory");
 }
 

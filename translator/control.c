@@ -188,7 +188,7 @@ u32 new_emu(struct xlate *x, emu_fn *fn)
  *	mov  r8d, index ; mov r9d, meta ; call thunk_callout
  * A handler that leaves does not come back.
  */
-static void emit_call_emu(struct xlate *x, u32 index)
+void emit_call_emu(struct xlate *x, u32 index)
 {
 	emit_esp(x);
 	emit_mov_imm(x, R8, index);

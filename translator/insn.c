@@ -37,21 +37,23 @@ static bool is_segment(const ZydisDecodedOperand *op)
 	return op->type == ZYDIS_OPERAND_TYPE_REGISTER && ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_SEGMENT;
 }
 
-/* The Sreg number of PUSH/POP seg is in the opcode, not in a ModRM byte. */
-static void callout_segment_stack(struct xlate *x, emu_fn *fn)
+/* The Sreg number of POP seg is in the opcode, not in a ModRM byte. */
+static void callout_pop_seg(struct xlate *x)
 {
-	u32 n = new_emu(x, fn);
+	u32 n = new_emu(x, emu_pop_seg);
 	x->tc->emus[n].reg = (u8)seg_number(x->ops[0].reg.value);
-	emit_mov_imm(x, R8, n);
-	emit_mov_imm(x, R9, meta(x));
-	emit_call(x, thunk_callout);
+	emit_call_emu(x, n);
 }
 
 static void lower_push(struct xlate *x)
 {
 	const ZydisDecodedOperand *op = &x->ops[0];
 	if (is_segment(op)) {
-		callout_segment_stack(x, emu_push_seg);
+		/* Zero-extended for 32-bit operands; a selector field has no more than its 16 bits. */
+		emit_load_v(x, R11,
+			    offsetof(struct vcpu, seg) + seg_number(op->reg.value) * sizeof(struct segment) +
+				    offsetof(struct segment, sel));
+		emit_push(x, R11, 0, opsize(x));
 	} else if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
 		emit_push(x, host_reg(gpr_number(op->reg.value)), 0, opsize(x));
 	} else if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
@@ -67,7 +69,7 @@ static void lower_pop(struct xlate *x)
 	const ZydisDecodedOperand *op = &x->ops[0];
 	unsigned size = opsize(x);
 	if (is_segment(op)) {
-		callout_segment_stack(x, emu_pop_seg);
+		callout_pop_seg(x);
 		return;
 	}
 	if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
@@ -696,7 +698,8 @@ static bool defers_esp(const struct xlate *x)
 	switch (in->mnemonic) {
 	case ZYDIS_MNEMONIC_PUSH:
 	case ZYDIS_MNEMONIC_POP:
-		return in->operand_width == 32 && ((is_gpr(op) && !is_esp(op)) || op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE);
+		return in->operand_width == 32 && ((is_gpr(op) && !is_esp(op)) || op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ||
+						   (in->mnemonic == ZYDIS_MNEMONIC_PUSH && is_segment(op)));
 	case ZYDIS_MNEMONIC_CALL:
 	case ZYDIS_MNEMONIC_RET:
 		return in->operand_width == 32 && !is_far(x) && !is_esp(op);

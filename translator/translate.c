@@ -24,27 +24,23 @@
 #include "shadowpt/window.h"
 #include "translator/emit.h"
 
+_Static_assert(MODE_MP == CR0_MP << MODE_CR0_SHIFT && MODE_EM == CR0_EM << MODE_CR0_SHIFT && MODE_TS == CR0_TS << MODE_CR0_SHIFT &&
+		       MODE_OSFXSR == CR4_OSFXSR << MODE_CR4_SHIFT,
+	       "mode bits");
+
+static u32 flat_bit(const struct vcpu *v, int seg)
+{
+	const struct segment *s = &v->seg[seg];
+	return (u32)(!s->base & !!s->full_read & (!!s->full_write | (seg == SEG_CS))) << (MODE_FLAT_SHIFT + seg);
+}
+
+/* At every change of privilege and segment load: no branches. */
 u32 mode_compute(const struct vcpu *v)
 {
-	u32 m = v->cpl;
-	if (v->seg[SEG_CS].attr & SEG_DB)
-		m |= MODE_CS32;
-	if (v->seg[SEG_SS].attr & SEG_DB)
-		m |= MODE_SS32;
-	for (int i = SEG_ES; i <= SEG_DS; i++)
-		if (!v->seg[i].base && v->seg[i].full_read && (v->seg[i].full_write || i == SEG_CS))
-			m |= MODE_FLAT(i);
-	if (v->cr0 & CR0_TS)
-		m |= MODE_TS;
-	if (v->cr0 & CR0_EM)
-		m |= MODE_EM;
-	if (v->cr0 & CR0_MP)
-		m |= MODE_MP;
-	if (v->cr4 & CR4_OSFXSR)
-		m |= MODE_OSFXSR;
-	if (v->seg[SEG_CS].limit != 0xffffffffu)
-		m |= MODE_CS_LIMIT;
-	return m;
+	return v->cpl | (v->seg[SEG_CS].attr & SEG_DB ? MODE_CS32 : 0) | (v->seg[SEG_SS].attr & SEG_DB ? MODE_SS32 : 0) |
+	       flat_bit(v, SEG_ES) | flat_bit(v, SEG_CS) | flat_bit(v, SEG_SS) | flat_bit(v, SEG_DS) |
+	       (v->cr0 & (CR0_MP | CR0_EM | CR0_TS)) << MODE_CR0_SHIFT | (v->cr4 & CR4_OSFXSR) << MODE_CR4_SHIFT |
+	       (v->seg[SEG_CS].limit != 0xffffffffu ? MODE_CS_LIMIT : 0);
 }
 
 static void emit_head(struct xlate *x)

@@ -136,6 +136,8 @@ void emit_cold(struct xlate *x);
 /* Calls an emulation handler; `end`: control does not come back. */
 void emit_callout(struct xlate *x, emu_fn *fn, bool end);
 u32 new_emu(struct xlate *x, emu_fn *fn);
+/* Calls the handler of one that new_emu made. */
+void emit_call_emu(struct xlate *x, u32 index);
 /* Pushes host register src (or imm if src is NO_REG); src must not be r8..r10. */
 void emit_push(struct xlate *x, unsigned src, u32 imm, unsigned size);
 /* Pops into a register, without moving ESP. */

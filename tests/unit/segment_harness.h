@@ -53,7 +53,6 @@
 #define emu_sysexit		  test_emu_sysexit
 #define emu_mov_from_seg	  test_emu_mov_from_seg
 #define emu_mov_to_seg		  test_emu_mov_to_seg
-#define emu_push_seg		  test_emu_push_seg
 #define emu_pop_seg		  test_emu_pop_seg
 #define emu_load_far_ptr	  test_emu_load_far_ptr
 #define emu_lar			  test_emu_lar

@@ -18,7 +18,7 @@ static void setup(void)
 	ck_assert_int_eq(posix_memalign(&p, 64, sizeof(*v)), 0);
 	v = memset(p, 0, sizeof(*v));
 	v->vm = vm;
-	vm->clock.tsc_hz = 2600000000ull;
+	clock_set_tsc_hz(&vm->clock, 2600000000ull);
 }
 
 static void teardown(void)
@@ -153,7 +153,7 @@ START_TEST(fast_clock)
 
 	/* Above 4.29 GHz the ratio would overflow: then the leaf says nothing. */
 	use("max");
-	vm->clock.tsc_hz = 4500000000ull;
+	clock_set_tsc_hz(&vm->clock, 4500000000ull);
 	cpuid(v, 0x15, 0, r);
 	ck_assert_uint_eq(r[0] | r[1] | r[2], 0);
 }

@@ -146,7 +146,7 @@ static void setup(void)
 	memset(memory, 0, sizeof(memory));
 	v.vm = &vm;
 	vm.mem = (struct memory){.ram = memory, .ram_size = MEMORY, .low_size = MEMORY, .a20_open = true};
-	vm.clock.tsc_hz = 1000000000;
+	clock_set_tsc_hz(&vm.clock, 1000000000);
 	cpu_model_apply(&v, &o);
 	v.cr0 = CR0_PE | CR0_ET;
 	v.eip = EIP;
