@@ -71,7 +71,9 @@ struct segment segment_from_descriptor(u32 sel, const struct descriptor *d)
 		limit = limit << 12 | 0xfff;
 	if (attr & SEG_S)
 		attr |= SEG_TYPE_A;
-	return segment_make(sel, base, limit, attr);
+	struct segment s = segment_make(sel, base, limit, attr);
+	s.raw = descriptor_raw(d) | (u64)SEG_TYPE_A << 40;
+	return s;
 }
 
 void segment_set(struct vcpu *v, int n, u32 sel, u32 base, u32 limit, u32 attr)
@@ -122,7 +124,17 @@ static void load_ss(struct vcpu *v, u32 sel)
 	v->seg[SEG_SS] = segment_from_descriptor(sel, &d);
 }
 
-void segment_load(struct vcpu *v, int n, u32 sel)
+/*
+ * Most loads of a flat kernel bring what is there: the same selector, the same descriptor in memory, accessed, a privilege that may use it.
+ */
+static bool is_loaded(const struct vcpu *v, int n, u32 sel, const struct descriptor *d)
+{
+	const struct segment *s = &v->seg[n];
+
+	return s->sel == sel && s->raw == descriptor_raw(d) && attr_dpl(s->attr) >= v->cpl;
+}
+
+bool segment_load(struct vcpu *v, int n, u32 sel)
 {
 	struct descriptor d;
 	u32 attr;
@@ -131,13 +143,15 @@ void segment_load(struct vcpu *v, int n, u32 sel)
 	sel &= 0xffff;
 	if (n == SEG_SS) {
 		load_ss(v, sel);
-		return;
+		return true;
 	}
 	if (sel_is_null(sel)) {
 		v->seg[n] = segment_make(sel, 0, 0, SEG_UNUSABLE);
-		return;
+		return true;
 	}
 	descriptor_fetch(v, sel, EXC_GP, 0, &d);
+	if (is_loaded(v, n, sel, &d))
+		return false;
 	attr = descriptor_attr(&d);
 	if (!attr_is_readable(attr))
 		raise_error(v, EXC_GP, sel_error(sel, 0));
@@ -147,6 +161,7 @@ void segment_load(struct vcpu *v, int n, u32 sel)
 		raise_error(v, EXC_NP, sel_error(sel, 0));
 	descriptor_mark_accessed(v, &d);
 	v->seg[n] = segment_from_descriptor(sel, &d);
+	return true;
 }
 
 void segment_null_for_outer(struct vcpu *v, u32 cpl)

@@ -62,6 +62,11 @@ static inline bool attr_is_readable(u32 attr)
 	return (attr & SEG_S) && (attr & (SEG_TYPE_CODE | SEG_TYPE_R)) != SEG_TYPE_CODE;
 }
 
+static inline u64 descriptor_raw(const struct descriptor *d)
+{
+	return (u64)d->hi << 32 | d->lo;
+}
+
 static inline u32 gate_selector(const struct descriptor *d)
 {
 	return d->lo >> 16;
@@ -99,8 +104,9 @@ static inline u32 sp_merge(u32 esp, u32 sp, u32 mask)
 	return (esp & ~mask) | (sp & mask);
 }
 
-/* Loads ES, SS, DS, FS or GS with all checks of MOV Sreg (SDM Vol. 3A 5.6, 5.7); raises, or commits as its last step. */
-void segment_load(struct vcpu *v, int n, u32 sel);
+/* Loads ES, SS, DS, FS or GS with all checks of MOV Sreg (SDM Vol. 3A 5.6, 5.7); raises, or commits as its last step. False: all was there
+ * already. */
+bool segment_load(struct vcpu *v, int n, u32 sel);
 /* After a return to `cpl`: data-segment registers that the outer ring may not use become null (SDM Vol. 2B, RET). */
 void segment_null_for_outer(struct vcpu *v, u32 cpl);
 

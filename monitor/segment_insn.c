@@ -8,9 +8,9 @@
 #include "monitor/segment.h"
 
 /* What is behind a load of segment register n. */
-static int loaded(struct vcpu *v, int n)
+static int loaded(struct vcpu *v, int n, bool changed)
 {
-	if (n == SEG_FS || n == SEG_GS)
+	if (!changed || n == SEG_FS || n == SEG_GS)
 		return EMU_NEXT;
 	v->eip = v->next_eip;
 	return EMU_EXIT;
@@ -55,14 +55,12 @@ int emu_mov_to_seg(struct vcpu *v, const struct emu_insn *i)
 {
 	if (i->reg == SEG_CS || i->reg > SEG_GS)
 		raise_exception(v, EXC_UD);
-	segment_load(v, i->reg, emu_rm_read(v, i, 2));
+	bool changed = segment_load(v, i->reg, emu_rm_read(v, i, 2));
 	if (i->reg == SEG_SS)
 		v->shadow = SHADOW_MOV_SS;
-	return loaded(v, i->reg);
+	return loaded(v, i->reg, changed);
 }
 
-/* A 32-bit push of a selector writes all four bytes, zero-extended. SDM Vol. 2B leaves it to the model whether the upper two are written.
- */
 /* ESP moves by the width of the old SS, also for POP SS. */
 int emu_pop_seg(struct vcpu *v, const struct emu_insn *i)
 {
@@ -71,11 +69,11 @@ int emu_pop_seg(struct vcpu *v, const struct emu_insn *i)
 
 	if (i->reg == SEG_CS || i->reg > SEG_GS)
 		raise_exception(v, EXC_UD);
-	segment_load(v, i->reg, (u32)seg_read(v, SEG_SS, esp & mask, i->opsize));
+	bool changed = segment_load(v, i->reg, (u32)seg_read(v, SEG_SS, esp & mask, i->opsize));
 	v->regs[REG_ESP] = sp_merge(esp, esp + i->opsize, mask);
 	if (i->reg == SEG_SS)
 		v->shadow = SHADOW_MOV_SS;
-	return loaded(v, i->reg);
+	return loaded(v, i->reg, changed);
 }
 
 /* LSS opens no interrupt shadow: it needs none, SS and ESP change at once. */
@@ -83,9 +81,9 @@ int emu_load_far_ptr(struct vcpu *v, const struct emu_insn *i)
 {
 	u32 sel, off = far_pointer_read(v, i, &sel);
 
-	segment_load(v, (int)i->imm2, sel);
+	bool changed = segment_load(v, (int)i->imm2, sel);
 	reg_set(v, i->reg, i->opsize, off);
-	return loaded(v, (int)i->imm2);
+	return loaded(v, (int)i->imm2, changed);
 }
 
 /*

@@ -33,6 +33,7 @@ struct segment {
 	/* Non-zero when every offset may be read / written without a check: present, right type, expand-up, limit 4 GiB. Kept by
 	 * segment_set(). */
 	u32 full_read, full_write;
+	u64 raw; /* the descriptor that was loaded, accessed bit set; 0: loaded in another way */
 };
 
 struct table_register {
