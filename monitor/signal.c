@@ -79,6 +79,8 @@ static void window_hit(struct vcpu *v, greg_t *g, struct tu *tu, u64 offset)
 		v->cr2 = (u32)offset;
 		v->stats.true_faults++;
 		fault(v, g, tu, EXC_PF, true, error);
+		if (window_blame(v, tu->pa + in->guest_off))
+			tu_drop(v, tu);
 		return;
 	case WINDOW_GUILTY:
 		window_convict(v, tu->pa + in->guest_off);

@@ -39,6 +39,8 @@
 #define JUDGE_NS     10000000ull
 #define ACTIVITY_NS  10000ull
 #define GUILTY_SLOTS 8192u
+#define BLAME_SLOTS  256u
+#define BLAME_LIMIT  64u /* true faults of one instruction between two interrupts: a signal for each is too much */
 #define CHURN_SLOTS  4096u
 #define CHURN_LIMIT  8u
 
@@ -99,6 +101,10 @@ struct windows {
 		u64 not_before; /* vm time: it has been tried, and cost too much */
 	} heat[HEAT_SLOTS];
 	u64 guilty[GUILTY_SLOTS];
+	struct blame {
+		u64 insn_pa, tick; /* stats.interrupts */
+		u32 count;
+	} blame[BLAME_SLOTS];
 	u8 churn[CHURN_SLOTS]; /* how often a page (by a hash) of the supervisor's window was zapped singly */
 };
 
@@ -608,6 +614,17 @@ void window_convict(struct vcpu *v, u64 insn_pa)
 {
 	*guilty_slot(v, insn_pa) = insn_pa + 1;
 	v->stats.guilty++;
+}
+
+bool window_blame(struct vcpu *v, u64 insn_pa)
+{
+	struct blame *b = &v->windows->blame[(insn_pa ^ insn_pa >> 8) % BLAME_SLOTS];
+	if (b->insn_pa != insn_pa || b->tick != v->stats.interrupts)
+		*b = (struct blame){.insn_pa = insn_pa, .tick = v->stats.interrupts};
+	if (++b->count < BLAME_LIMIT)
+		return false;
+	window_convict(v, insn_pa);
+	return true;
 }
 
 bool window_is_guilty(struct vcpu *v, u64 insn_pa)

@@ -52,6 +52,8 @@ bool window_contains(const struct vcpu *v, u64 host);
 u64 window_offset(const struct vcpu *v, u64 host);
 /* Instructions (by guest-physical address) that must not be direct. */
 void window_convict(struct vcpu *v, u64 insn_pa);
+/* It has taken a true fault; true if that makes it guilty: translated checked it raises #PF without a signal. */
+bool window_blame(struct vcpu *v, u64 insn_pa);
 bool window_is_guilty(struct vcpu *v, u64 insn_pa);
 
 /* n bytes within one page have been written at pa. */
