@@ -11,9 +11,12 @@
 #include <time.h>
 #include <x86intrin.h>
 
+#include "monitor/lockstep.h"
+
 #define MEASURE_NS 3000000ull
 #define TSC_HZ_MIN 100000000ull
 #define TSC_HZ_MAX 20000000000ull
+#define VIRTUAL_EPOCH 1767225600 /* wall-clock time at virtual time 0: 2026-01-01 */
 
 static u64 monotonic_ns(void)
 {
@@ -91,6 +94,27 @@ void clock_init(struct clock *c)
 	c->rtc_offset_sec = 0;
 	c->offset_ns = -(s64)monotonic_ns();
 	c->stopped = false;
+	c->retired = NULL;
+}
+
+void clock_init_virtual(struct clock *c)
+{
+	static const u64 none = 0;
+
+	*c = (struct clock){.tsc_hz = NS_PER_SEC, .retired = &none};
+}
+
+void clock_advance(struct clock *c, u64 ns)
+{
+	c->offset_ns += (s64)ns;
+}
+
+/* What vm time counts on from. */
+static u64 source_ns(const struct clock *c)
+{
+	if (c->retired)
+		return *c->retired * LOCKSTEP_INSN_NS;
+	return monotonic_ns();
 }
 
 void clock_stop(struct clock *c)
@@ -105,13 +129,13 @@ void clock_start(struct clock *c)
 {
 	if (!c->stopped)
 		return;
-	c->offset_ns -= (s64)monotonic_ns();
+	c->offset_ns -= (s64)source_ns(c);
 	c->stopped = false;
 }
 
 u64 clock_ns(const struct clock *c)
 {
-	return (c->stopped ? 0 : monotonic_ns()) + (u64)c->offset_ns;
+	return (c->stopped ? 0 : source_ns(c)) + (u64)c->offset_ns;
 }
 
 /* A division by 10^9 would be half of RDTSC's time; the frequency is off by less than one part in 10^9. */
@@ -134,6 +158,13 @@ void clock_wall(const struct clock *c, s64 *sec, u32 *nsec)
 {
 	struct timespec ts;
 
+	if (c->retired) {
+		u64 ns = clock_ns(c);
+
+		*sec = VIRTUAL_EPOCH + (s64)(ns / NS_PER_SEC);
+		*nsec = (u32)(ns % NS_PER_SEC);
+		return;
+	}
 	clock_gettime(CLOCK_REALTIME, &ts);
 	*sec = (s64)ts.tv_sec + c->rtc_offset_sec;
 	*nsec = (u32)ts.tv_nsec;

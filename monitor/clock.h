@@ -17,12 +17,18 @@ struct clock {
 	u64 tsc_hz;	    /* guest TSC frequency: the host's, rounded to 1 kHz */
 	u64 tsc_per_ns;	    /* tsc_hz / 10^9 in units of 2^-32, rounded down: what vm time is scaled by */
 	u64 tsc_offset;	    /* guest TSC = vm time scaled + this (WRMSR to IA32_TSC moves it) */
+	/* NULL, or virtual time: instructions instead of the host's clocks (monitor/lockstep.h) */
+	const u64 *retired;
 };
 
 /* hz: 1 kHz to 20 GHz. */
 void clock_set_tsc_hz(struct clock *c, u64 hz);
 /* Starts vm time at 0. Measures the host's TSC frequency (<= 5 ms; CPUID where it tells). */
 void clock_init(struct clock *c);
+/* Instead: vm time is a function of the instructions counted in *c->retired, from 0 until that is set; the TSC runs at 1 GHz. */
+void clock_init_virtual(struct clock *c);
+/* Virtual time jumps forward. */
+void clock_advance(struct clock *c, u64 ns);
 /* Vm time stands still from now on, or goes on from where it stood. Lock held; timers are looked at again after the next event_wake. */
 void clock_stop(struct clock *c);
 void clock_start(struct clock *c);

@@ -16,6 +16,7 @@
 #include "monitor/exception.h"
 #include "monitor/fpu.h"
 #include "monitor/load.h"
+#include "monitor/lockstep.h"
 #include "monitor/log.h"
 #include "monitor/signal.h"
 #include "monitor/vm.h"
@@ -99,6 +100,9 @@ int tc_callout(struct vcpu *v, u32 emu, u32 meta)
 		fpu_load(v);
 		return EMU_NEXT;
 	}
+	/* A repeated instruction that comes back for more counts once, when it is through. */
+	if (r == EMU_EXIT && (i->rep || i->repne) && v->eip != v->next_eip)
+		v->insns--;
 	if (i->fn == emu_int_n || i->fn == emu_int3 || i->fn == emu_into)
 		v->no_step_trap = true;
 	return r;
@@ -163,6 +167,10 @@ static bool intr_deliverable(const struct vcpu *v, u32 events)
 static void halt(struct vcpu *v)
 {
 	fpu_save(v);
+	if (unlikely(v->lockstep)) {
+		lockstep_halt(v);
+		return;
+	}
 	v->stats.halts++;
 	pthread_mutex_lock(&v->kick_lock);
 	for (;;) {
@@ -362,12 +370,15 @@ static void run_single(struct vcpu *v)
 	v->mode |= MODE_SINGLE;
 	struct tu *tu = find_tu(v, &global);
 	v->single_once = v->no_step_trap = false;
+	v->retry_shadow = shadow;
+	v->retry_flags = rf;
 	v->shadow = SHADOW_NONE;
 	v->stats.single_steps++;
 	/* RF lasts for one instruction; one that loads it (IRET) sets it again. */
 	v->sysflags &= ~EFLAGS_RF;
 	fpu_load(v);
 	vcpu_enter(v, tu->head);
+	v->retry_shadow = v->retry_flags = 0;
 	/* Traps are held back behind a MOV SS. */
 	if (v->shadow == SHADOW_MOV_SS)
 		return;
@@ -440,12 +451,23 @@ static void choose_flavour(struct vcpu *v)
 		v->mode |= MODE_DIRECT;
 }
 
+/* An instruction was abandoned. If nothing was raised it begins anew, with what it had begun with. */
+static void unwound(struct vcpu *v)
+{
+	v->missed = false;
+	if (v->pending.vector < 0) {
+		v->shadow = v->retry_shadow;
+		v->sysflags |= v->retry_flags;
+	}
+	v->retry_shadow = v->retry_flags = 0;
+}
+
 void vcpu_run(struct vcpu *v)
 {
 	signal_init(v);
 	boot(v);
 	if (__builtin_setjmp(v->unwind))
-		v->missed = false;
+		unwound(v);
 	for (;;) {
 		disarm(v);
 		if (v->pending.vector >= 0) {
@@ -458,6 +480,8 @@ void vcpu_run(struct vcpu *v)
 			raise_debug(v, v->pending_db);
 			continue;
 		}
+		if (unlikely(v->lockstep) && !lockstep_step(v))
+			break;
 		if (atomic_load(&v->events)) {
 			if (!handle_events(v))
 				break;
@@ -481,4 +505,6 @@ void vcpu_run(struct vcpu *v)
 			run(v, v->missed);
 	}
 	fpu_save(v);
+	if (v->lockstep)
+		lockstep_end(v);
 }

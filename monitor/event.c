@@ -37,6 +37,7 @@ struct event_loop {
 	int wake_fd;
 	_Atomic bool stop;
 	struct timer *timers;
+	_Atomic u64 next_due; /* of the first timer; UINT64_MAX: there is none */
 	struct watch watches[MAX_WATCHES];
 	unsigned watch_count;
 	u64 generation;
@@ -44,6 +45,12 @@ struct event_loop {
 	bool sleeping;
 	u64 sleep_until; /* vm time; UINT64_MAX: no timer armed */
 };
+
+/* The list has changed. */
+static void note_next(struct event_loop *l)
+{
+	atomic_store_explicit(&l->next_due, l->timers ? l->timers->due : UINT64_MAX, memory_order_relaxed);
+}
 
 void timer_init(struct timer *t, struct vm *vm, timer_fn *fn, void *opaque)
 {
@@ -64,6 +71,7 @@ void timer_del(struct timer *t)
 	}
 	t->armed = false;
 	t->next = NULL;
+	note_next(t->vm->events);
 }
 
 void timer_mod(struct timer *t, u64 deadline)
@@ -79,6 +87,7 @@ void timer_mod(struct timer *t, u64 deadline)
 		;
 	t->next = *p;
 	*p = t;
+	note_next(l);
 	if (l->sleeping && deadline < l->sleep_until) {
 		l->sleep_until = deadline;
 		event_wake(t->vm);
@@ -121,6 +130,7 @@ int event_init(struct vm *vm)
 		free(l);
 		return -err;
 	}
+	atomic_init(&l->next_due, UINT64_MAX);
 	vm->events = l;
 	return 0;
 }
@@ -166,7 +176,18 @@ static bool run_timers(struct vm *vm)
 		fired = true;
 	}
 	l->round = 0;
+	note_next(l);
 	return fired;
+}
+
+void event_run_timers(struct vm *vm)
+{
+	run_timers(vm);
+}
+
+u64 event_next_due(struct vm *vm)
+{
+	return atomic_load_explicit(&vm->events->next_due, memory_order_relaxed);
 }
 
 static void run_watches(struct vm *vm, const struct pollfd *polled, const u64 *generations, unsigned n)
@@ -204,7 +225,10 @@ static void poll_once(struct vm *vm, u64 min_ns)
 		generations[i] = l->watches[i].generation;
 	}
 	l->sleep_until = UINT64_MAX;
-	if (l->timers) {
+	if (vm->clock.retired) {
+		/* Nobody need be woken for a timer. */
+		l->sleep_until = 0;
+	} else if (l->timers) {
 		u64 now = clock_ns(&vm->clock), due = l->timers->due, ns = due > now ? due - now : 0;
 
 		ns = MAX(ns, min_ns);
@@ -236,7 +260,7 @@ void event_run(struct vm *vm)
 	prctl(PR_SET_TIMERSLACK, 1ul, 0, 0, 0);
 	pthread_mutex_lock(&vm->lock);
 	while (!atomic_load(&l->stop)) {
-		bool fired = run_timers(vm);
+		bool fired = !vm->clock.retired && run_timers(vm);
 
 		if (atomic_load(&l->stop))
 			break;

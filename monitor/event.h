@@ -37,6 +37,12 @@ void event_watch_fd(struct vm *vm, int fd, int events, fd_fn *fn, void *opaque);
 int event_init(struct vm *vm);
 void event_free(struct vm *vm);
 void event_run(struct vm *vm);
+/*
+ * Under virtual time (clock.h) event_run leaves the timers alone, and the vCPU thread runs them, at exact times: what is due now; and, without
+ * the lock, the vm time at which the next one is, UINT64_MAX if there is none.
+ */
+void event_run_timers(struct vm *vm);
+u64 event_next_due(struct vm *vm);
 /* Async-signal-safe, any thread, with or without the lock. */
 void event_stop(struct vm *vm);
 void event_wake(struct vm *vm);

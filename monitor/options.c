@@ -24,6 +24,7 @@
 #define TC_MAX_MIB  1024
 #define MAPS_MIN    300
 #define MAPS_MAX    0x7fffffff
+#define LOCKSTEP_MAX (1ull << 56)
 
 /* X(name, handler, argument or NULL, help) */
 #define OPTIONS(X)                                                                                                                         \
@@ -36,7 +37,8 @@
 	X("M", opt_machine, "pc", "machine type")                                                                                          \
 	X("machine", opt_machine, "pc", "the same")                                                                                        \
 	X("accel", opt_accel, "bt[,PROP=V]",                                                                                               \
-	  "binary translation; flavour=auto|direct|checked, tb-size=MiB of translated code, max-maps=N host mappings")                     \
+	  "binary translation; flavour=auto|direct|checked, tb-size=MiB of translated code, max-maps=N host mappings, "                \
+	  "lockstep=N: compare runs, see -accel help")                     \
 	X("nographic", opt_nographic, NULL, "serial port 0 on this terminal; Ctrl-A h for help, Ctrl-A x to quit")                         \
 	X("display", opt_none, "none", "there is none")                                                                                    \
 	X("vga", opt_none, "none", "there is none")                                                                                        \
@@ -215,6 +217,34 @@ static void opt_machine(struct options *o, const char *name, const char *arg)
 	}
 }
 
+/* lockstep=N, lockstep-from=N... True if the item is one of them. */
+static bool accel_lockstep(struct options *o, const char *name, const struct item *it)
+{
+	static const struct {
+		const char *key;
+		size_t offset;
+		u64 low;
+	} counts[] = {
+		{"lockstep", offsetof(struct options, lockstep), 1},
+		{"lockstep-from", offsetof(struct options, lockstep_from), 0},
+		{"lockstep-to", offsetof(struct options, lockstep_to), 1},
+		{"lockstep-ram", offsetof(struct options, lockstep_ram), 1},
+	};
+
+	if (!it->has_value)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+		if (strcmp(it->key, counts[i].key) == 0) {
+			*(u64 *)((char *)o + counts[i].offset) = number_between(name, it->key, it->value, counts[i].low, LOCKSTEP_MAX);
+			return true;
+		}
+	}
+	if (strcmp(it->key, "lockstep-show") != 0 || (strcmp(it->value, "on") != 0 && strcmp(it->value, "off") != 0))
+		return false;
+	o->lockstep_show = strcmp(it->value, "on") == 0;
+	return true;
+}
+
 static void opt_accel(struct options *o, const char *name, const char *arg)
 {
 	struct item it;
@@ -222,7 +252,10 @@ static void opt_accel(struct options *o, const char *name, const char *arg)
 
 	if (strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0) {
 		printf("Accelerators:\n  bt    binary translation: flavour=auto|direct|checked, tb-size=MiB (%d to %d), max-maps=N (from "
-		       "%d)\n",
+		       "%d)\n"
+		       "        lockstep=N: deterministic; hashes of the guest's state every N instructions in the log (-D FILE)\n"
+		       "        lockstep-from=COUNT, lockstep-to=COUNT: only of these instructions; lockstep-show=on: states in full\n"
+		       "        lockstep-ram=N: instructions between hashes of RAM\n",
 		       TC_MIN_MIB, TC_MAX_MIB, MAPS_MIN);
 		exit(0);
 	}
@@ -246,7 +279,7 @@ static void opt_accel(struct options *o, const char *name, const char *arg)
 			o->tc_size = number_between(name, "tb-size", it.value, TC_MIN_MIB, TC_MAX_MIB) * MIB;
 		} else if (strcmp(it.key, "max-maps") == 0 && it.has_value) {
 			o->max_maps = (u32)number_between(name, "max-maps", it.value, MAPS_MIN, MAPS_MAX);
-		} else {
+		} else if (!accel_lockstep(o, name, &it)) {
 			fatal("-%s: invalid property '%s'", name, it.key);
 		}
 	}

@@ -11,6 +11,7 @@
 #include "cache/tc.h"
 #include "monitor/cpuid.h"
 #include "monitor/fpu.h"
+#include "monitor/lockstep.h"
 #include "monitor/log.h"
 #include "monitor/msr.h"
 #include "monitor/state.h"
@@ -46,6 +47,8 @@ struct vcpu *vcpu_create(struct vm *vm)
 		err = windows_init(v);
 	if (!err)
 		err = translator_init(v);
+	if (!err)
+		err = lockstep_init(v);
 	if (err)
 		fatal("cannot set up the translation cache (%llu MiB): %s", (unsigned long long)vm->opt.tc_size >> 20, strerror(-err));
 	vcpu_reset(v);
@@ -57,6 +60,7 @@ void vcpu_free(struct vcpu *v)
 {
 	if (!v)
 		return;
+	lockstep_free(v);
 	translator_free(v);
 	windows_free(v);
 	softmmu_free(v);

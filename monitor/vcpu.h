@@ -24,6 +24,7 @@ struct xlate;
 struct window;
 struct windows;
 struct state;
+struct lockstep;
 
 struct segment {
 	u32 base;
@@ -69,6 +70,7 @@ struct vcpu {
 	u32 mask_host;
 	u32 mask31, mask15;
 	u64 window_base; /* host address of the window in use */
+	u64 insns;	 /* instructions begun; counted under lockstep only */
 	struct segment seg[SEG_COUNT];
 
 	/* --- architectural, read by translated code rarely or never --- */
@@ -108,6 +110,7 @@ struct vcpu {
 	struct window *window;	    /* in use, or NULL: code runs checked */
 	struct window *user_window; /* of the current address space, or NULL */
 	struct tc *tc;
+	struct lockstep *lockstep; /* NULL: off */
 	const struct cpu_model *model;
 	u64 features;	 /* of the model, after +f,-f: CPUF_* of cpuid.h */
 	void *unwind[5]; /* __builtin_setjmp buffer of the dispatcher */
@@ -116,6 +119,8 @@ struct vcpu {
 	/* Inputs of the next dispatch. */
 	bool single_once;  /* run one instruction in a TU of its own: it writes to its own TU */
 	bool no_step_trap; /* the instruction was a software interrupt: no single-step trap behind it */
+	u32 retry_flags;   /* RF and shadow that the single instruction under way was given, should it be tried again */
+	u32 retry_shadow;
 	bool missed;	   /* the last TU left because its jump cache did not know v->eip */
 	u32 event_mask;	   /* events that could be acted upon now */
 	u32 mode;	   /* TU mode of the code that runs (translator/mode.h) */

@@ -17,7 +17,10 @@ int vm_init(struct vm *vm, u64 ram_size)
 	int err;
 
 	pthread_mutex_init(&vm->lock, NULL);
-	clock_init(&vm->clock);
+	if (vm->opt.lockstep)
+		clock_init_virtual(&vm->clock);
+	else
+		clock_init(&vm->clock);
 	err = memory_init(&vm->mem, ram_size);
 	if (!err) {
 		err = event_init(vm);

@@ -13,10 +13,10 @@ struct cold *new_cold(struct xlate *x, enum cold_kind kind)
 	return c;
 }
 
-/* Whether control transfers straight to other TUs: not in single-step TUs, nor where CS's limit is to be checked at each entry. */
+/* Whether control transfers straight to other TUs: not in single-step TUs, under lockstep, nor where CS's limit is to be checked at each entry. */
 static bool may_link(const struct xlate *x)
 {
-	return !(x->mode & (MODE_SINGLE | MODE_CS_LIMIT));
+	return !(x->mode & (MODE_SINGLE | MODE_CS_LIMIT)) && !x->v->lockstep;
 }
 
 /* In the page that the TU began in, and in it from end to end: then its mapping is the TU's own. */
@@ -199,7 +199,8 @@ void emit_call_emu(struct xlate *x, u32 index)
 void emit_callout(struct xlate *x, emu_fn *fn, bool end)
 {
 	emit_call_emu(x, new_emu(x, fn));
-	if (end) {
+	/* Under lockstep always: a device may have set a timer. */
+	if (end || x->v->lockstep) {
 		/* For handlers that came back all the same. */
 		emit_mov_imm(x, R8, x->next_eip);
 		emit_jmp(x, (u64)thunk_exit_jc);

@@ -55,6 +55,17 @@ static void emit_head(struct xlate *x)
 	x->tu->body = here(x);
 }
 
+/*
+ * Under lockstep each instruction begins by counting itself:
+ *	mov r9, [r14 + insns] ; lea r9, [r9 + 1] ; mov [r14 + insns], r9
+ */
+static void emit_count(struct xlate *x)
+{
+	emit_op_mem(x, true, 0x8b, R9, R14, NO_REG, 1, offsetof(struct vcpu, insns));
+	emit_op_mem(x, true, 0x8d, R9, R9, NO_REG, 1, 1);
+	emit_op_mem(x, true, 0x89, R9, R14, NO_REG, 1, offsetof(struct vcpu, insns));
+}
+
 static u64 now_ns(void)
 {
 	struct timespec t;
@@ -172,6 +183,8 @@ static void translate_body(struct xlate *x, const u8 *page)
 			break;
 		}
 		*cur_insn(x) = (struct tu_insn){.host_off = (u16)(here(x) - x->rx), .guest_off = (u16)(x->eip - tu->eip)};
+		if (unlikely(v->lockstep))
+			emit_count(x);
 		if (f == FETCH_UNDEFINED) {
 			memset(&x->in, 0, sizeof(x->in));
 			x->in.length = 1;
