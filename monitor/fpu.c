@@ -20,7 +20,8 @@ static u16 opcode_at(struct vcpu *v, u64 pa)
 static void fpu_track(struct vcpu *v, u32 host_fip)
 {
 	struct tu *tu = tu_by_host(v->tc, host_fip);
-	if (!tu)
+	/* Hosts may lose FIP in signals and when they switch tasks: that is not to be compared. */
+	if (!tu || v->lockstep)
 		return;
 	u32 off = tu_insn(v->tc, tu, tu_insn_by_host(v->tc, tu, host_fip))->guest_off;
 	v->fpu_ip = tu->eip + off;

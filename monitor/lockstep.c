@@ -105,7 +105,6 @@ static const u8 *code(struct vcpu *v, u32 *n)
 
 static void show_state(struct vcpu *v)
 {
-	const struct lockstep *l = v->lockstep;
 	char bytes[31] = "";
 	u32 n = 0;
 	const u8 *p = code(v, &n);
@@ -113,11 +112,13 @@ static void show_state(struct vcpu *v)
 	for (u32 i = 0; p && i < n; i++)
 		snprintf(bytes + 2 * i, 3, "%02x", p[i]);
 	log_print("state %llu %04x:%08x cpl %x eax %08x ecx %08x edx %08x ebx %08x esp %08x ebp %08x esi %08x edi %08x efl %08x cr0 %08x "
-		  "cr2 %08x cr3 %08x cr4 %08x es %04x ss %04x ds %04x fs %04x gs %04x ns %llu hash %016llx code %s",
+		  "cr2 %08x cr3 %08x cr4 %08x es %04x ss %04x ds %04x fs %04x gs %04x shadow %x dr6 %08x dr7 %08x regs %016llx fop %08x:%04x fpu %016llx "
+		  "ns %llu code %s",
 		  (unsigned long long)v->insns, v->seg[SEG_CS].sel, v->eip, v->cpl, v->regs[0], v->regs[1], v->regs[2], v->regs[3],
 		  v->regs[4], v->regs[5], v->regs[6], v->regs[7], vcpu_eflags(v), v->cr0, v->cr2, v->cr3, v->cr4, v->seg[SEG_ES].sel,
 		  v->seg[SEG_SS].sel, v->seg[SEG_DS].sel, v->seg[SEG_FS].sel, v->seg[SEG_GS].sel,
-		  (unsigned long long)clock_ns(&v->vm->clock), (unsigned long long)l->state, bytes);
+		  v->shadow, v->dr[6], v->dr[7], (unsigned long long)hash_registers(v, 0), v->fpu_ip, v->fpu_op,
+		  (unsigned long long)hash_fpu(v, 0), (unsigned long long)clock_ns(&v->vm->clock), bytes);
 }
 
 static void show_pages(const struct vcpu *v)
