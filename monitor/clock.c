@@ -13,9 +13,9 @@
 
 #include "monitor/lockstep.h"
 
-#define MEASURE_NS 3000000ull
-#define TSC_HZ_MIN 100000000ull
-#define TSC_HZ_MAX 20000000000ull
+#define MEASURE_NS    3000000ull
+#define TSC_HZ_MIN    100000000ull
+#define TSC_HZ_MAX    20000000000ull
 #define VIRTUAL_EPOCH 1767225600 /* wall-clock time at virtual time 0: 2026-01-01 */
 
 static u64 monotonic_ns(void)

@@ -456,7 +456,8 @@ static void unwound(struct vcpu *v)
 {
 	v->missed = false;
 	if (v->pending.vector < 0) {
-		v->shadow = v->retry_shadow;
+		if (v->retry_shadow)
+			v->shadow = v->retry_shadow;
 		v->sysflags |= v->retry_flags;
 	}
 	v->retry_shadow = v->retry_flags = 0;

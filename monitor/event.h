@@ -38,8 +38,8 @@ int event_init(struct vm *vm);
 void event_free(struct vm *vm);
 void event_run(struct vm *vm);
 /*
- * Under virtual time (clock.h) event_run leaves the timers alone, and the vCPU thread runs them, at exact times: what is due now; and, without
- * the lock, the vm time at which the next one is, UINT64_MAX if there is none.
+ * Under virtual time (clock.h) event_run leaves the timers alone, and the vCPU thread runs them, at exact times: what is due now; and,
+ * without the lock, the vm time at which the next one is, UINT64_MAX if there is none.
  */
 void event_run_timers(struct vm *vm);
 u64 event_next_due(struct vm *vm);

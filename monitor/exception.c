@@ -10,9 +10,6 @@
 
 _Noreturn void tc_unwind(struct vcpu *v)
 {
-	/* Nothing was raised: the instruction will be tried again, and counted then. */
-	if (v->pending.vector < 0)
-		v->insns--;
 	__builtin_longjmp(v->unwind, 1);
 }
 

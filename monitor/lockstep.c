@@ -23,8 +23,8 @@
 /* Instructions between two looks at the FPU, at least: it has to be stored for that. */
 #define FPU_EVERY 64
 /* Of an FXSAVE image: control words, ST0..7, XMM0..7. Behind them are registers that 32-bit guests do not have. */
-#define FX_BYTES 288
-#define LANES	 4
+#define FX_BYTES   288
+#define LANES	   4
 #define MULTIPLIER 0x9e3779b97f4a7c15ull
 
 struct lockstep {
@@ -59,9 +59,10 @@ static u64 hash_bytes(u64 h, const void *p, u64 n)
 
 static u64 hash_registers(const struct vcpu *v, u64 h)
 {
-	const u32 words[] = {v->cr0,	    v->cr2,	   v->cr3,	 v->cr4,	v->cpl,	     v->gdtr.base, v->gdtr.limit, v->idtr.base,
-			     v->idtr.limit, v->sysenter_cs, v->sysenter_esp, v->sysenter_eip, v->dr[0], v->dr[1], v->dr[2], v->dr[3],
-			     v->dr[6],	    v->dr[7],	   v->shadow,	 v->nmi_blocked, v->halted,  v->pending_db};
+	const u32 words[] = {v->cr0,	    v->cr2,	    v->cr3,	   v->cr4,	   v->cpl,	    v->gdtr.base,
+			     v->gdtr.limit, v->idtr.base,   v->idtr.limit, v->sysenter_cs, v->sysenter_esp, v->sysenter_eip,
+			     v->dr[0],	    v->dr[1],	    v->dr[2],	   v->dr[3],	   v->dr[6],	    v->dr[7],
+			     v->shadow,	    v->nmi_blocked, v->halted,	   v->pending_db};
 
 	for (unsigned i = 0; i < 8; i += 2)
 		h = mix(h, (u64)v->regs[i] << 32 | v->regs[i + 1]);
@@ -112,13 +113,14 @@ static void show_state(struct vcpu *v)
 	for (u32 i = 0; p && i < n; i++)
 		snprintf(bytes + 2 * i, 3, "%02x", p[i]);
 	log_print("state %llu %04x:%08x cpl %x eax %08x ecx %08x edx %08x ebx %08x esp %08x ebp %08x esi %08x edi %08x efl %08x cr0 %08x "
-		  "cr2 %08x cr3 %08x cr4 %08x es %04x ss %04x ds %04x fs %04x gs %04x shadow %x dr6 %08x dr7 %08x regs %016llx fop %08x:%04x fpu %016llx "
+		  "cr2 %08x cr3 %08x cr4 %08x es %04x ss %04x ds %04x fs %04x gs %04x shadow %x dr6 %08x dr7 %08x regs %016llx fop "
+		  "%08x:%04x fpu %016llx "
 		  "ns %llu code %s",
 		  (unsigned long long)v->insns, v->seg[SEG_CS].sel, v->eip, v->cpl, v->regs[0], v->regs[1], v->regs[2], v->regs[3],
 		  v->regs[4], v->regs[5], v->regs[6], v->regs[7], vcpu_eflags(v), v->cr0, v->cr2, v->cr3, v->cr4, v->seg[SEG_ES].sel,
-		  v->seg[SEG_SS].sel, v->seg[SEG_DS].sel, v->seg[SEG_FS].sel, v->seg[SEG_GS].sel,
-		  v->shadow, v->dr[6], v->dr[7], (unsigned long long)hash_registers(v, 0), v->fpu_ip, v->fpu_op,
-		  (unsigned long long)hash_fpu(v, 0), (unsigned long long)clock_ns(&v->vm->clock), bytes);
+		  v->seg[SEG_SS].sel, v->seg[SEG_DS].sel, v->seg[SEG_FS].sel, v->seg[SEG_GS].sel, v->shadow, v->dr[6], v->dr[7],
+		  (unsigned long long)hash_registers(v, 0), v->fpu_ip, v->fpu_op, (unsigned long long)hash_fpu(v, 0),
+		  (unsigned long long)clock_ns(&v->vm->clock), bytes);
 }
 
 static void show_pages(const struct vcpu *v)
@@ -217,8 +219,8 @@ void lockstep_halt(struct vcpu *v)
 
 static const char *reason(const struct vm *vm)
 {
-	static const char *const names[] = {[VM_RUNNING] = "stopped",	[VM_POWEROFF] = "poweroff",	[VM_REBOOT] = "reboot",
-					    [VM_QUIT] = "quit", [VM_DEBUG_EXIT] = "debug-exit", [VM_FAILED] = "failed"};
+	static const char *const names[] = {[VM_RUNNING] = "stopped", [VM_POWEROFF] = "poweroff",     [VM_REBOOT] = "reboot",
+					    [VM_QUIT] = "quit",	      [VM_DEBUG_EXIT] = "debug-exit", [VM_FAILED] = "failed"};
 
 	return names[atomic_load(&vm->exit_reason)];
 }

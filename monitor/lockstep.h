@@ -1,11 +1,12 @@
 /*
- * Lockstep: a deterministic machine whose architectural state can be compared with another run's, for instance with that of the other memory
- * flavour (tests/lockstep/run.py). -accel bt,lockstep=N switches it on.
+ * Lockstep: a deterministic machine whose architectural state can be compared with another run's, for instance with that of the other
+ *memory flavour (tests/lockstep/run.py). -accel bt,lockstep=N switches it on.
  *
  * The measure of everything is v->insns, the number of guest instructions that have begun, one that faults included. Translated code counts
  * it; what is tried again (a convicted instruction, a repeated string between two visits) is counted once. Vm time is a function of it
- * (clock.h) and jumps to the next timer in HLT. Timers fire, and states are compared, at exact counts: TUs that could run past the next such
- * count are left out in favour of single instructions. So nothing that happens depends on where TUs end, which the flavours need not agree on.
+ * (clock.h) and jumps to the next timer in HLT. Timers fire, and states are compared, at exact counts: TUs that could run past the next
+ *such count are left out in favour of single instructions. So nothing that happens depends on where TUs end, which the flavours need not
+ *agree on.
  *
  * What is not deterministic stays outside: input on serial ports. RDRAND is not offered.
  *

@@ -15,15 +15,15 @@
 #include "monitor/cpuid.h"
 #include "monitor/log.h"
 
-#define MIB	    (1ull << 20)
-#define RAM_DEFAULT (128 * MIB)
-#define RAM_MIN	    (1 * MIB)
-#define RAM_MAX	    (65536 * MIB)
-#define TC_DEFAULT  (64 * MIB)
-#define TC_MIN_MIB  1
-#define TC_MAX_MIB  1024
-#define MAPS_MIN    300
-#define MAPS_MAX    0x7fffffff
+#define MIB	     (1ull << 20)
+#define RAM_DEFAULT  (128 * MIB)
+#define RAM_MIN	     (1 * MIB)
+#define RAM_MAX	     (65536 * MIB)
+#define TC_DEFAULT   (64 * MIB)
+#define TC_MIN_MIB   1
+#define TC_MAX_MIB   1024
+#define MAPS_MIN     300
+#define MAPS_MAX     0x7fffffff
 #define LOCKSTEP_MAX (1ull << 56)
 
 /* X(name, handler, argument or NULL, help) */
@@ -37,8 +37,8 @@
 	X("M", opt_machine, "pc", "machine type")                                                                                          \
 	X("machine", opt_machine, "pc", "the same")                                                                                        \
 	X("accel", opt_accel, "bt[,PROP=V]",                                                                                               \
-	  "binary translation; flavour=auto|direct|checked, tb-size=MiB of translated code, max-maps=N host mappings, "                \
-	  "lockstep=N: compare runs, see -accel help")                     \
+	  "binary translation; flavour=auto|direct|checked, tb-size=MiB of translated code, max-maps=N host mappings, "                    \
+	  "lockstep=N: compare runs, see -accel help")                                                                                     \
 	X("nographic", opt_nographic, NULL, "serial port 0 on this terminal; Ctrl-A h for help, Ctrl-A x to quit")                         \
 	X("display", opt_none, "none", "there is none")                                                                                    \
 	X("vga", opt_none, "none", "there is none")                                                                                        \

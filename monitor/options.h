@@ -24,7 +24,7 @@ struct options {
 	const char *cpu_model;
 	u64 cpu_plus, cpu_minus; /* feature bits, see cpuid.h */
 	enum flavour flavour;
-	u32 max_maps;	    /* -accel bt,max-maps=N: taken for vm.max_map_count where that is larger; 0: the system's */
+	u32 max_maps; /* -accel bt,max-maps=N: taken for vm.max_map_count where that is larger; 0: the system's */
 	/* -accel bt,lockstep=N and its like, in instructions; 0: off, or the default (monitor/lockstep.h) */
 	u64 lockstep, lockstep_from, lockstep_to, lockstep_ram;
 	bool lockstep_show;

@@ -85,6 +85,7 @@ static void window_hit(struct vcpu *v, greg_t *g, struct tu *tu, u64 offset)
 	case WINDOW_GUILTY:
 		window_convict(v, tu->pa + in->guest_off);
 		abandon(v, g, in, tu);
+		v->insns--; /* it will be counted when it is tried again */
 		tu_drop(v, tu);
 		return;
 	}

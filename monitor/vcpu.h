@@ -121,9 +121,9 @@ struct vcpu {
 	bool no_step_trap; /* the instruction was a software interrupt: no single-step trap behind it */
 	u32 retry_flags;   /* RF and shadow that the single instruction under way was given, should it be tried again */
 	u32 retry_shadow;
-	bool missed;	   /* the last TU left because its jump cache did not know v->eip */
-	u32 event_mask;	   /* events that could be acted upon now */
-	u32 mode;	   /* TU mode of the code that runs (translator/mode.h) */
+	bool missed;	/* the last TU left because its jump cache did not know v->eip */
+	u32 event_mask; /* events that could be acted upon now */
+	u32 mode;	/* TU mode of the code that runs (translator/mode.h) */
 	pthread_t thread;
 	pthread_mutex_t kick_lock;
 	pthread_cond_t halt_cond;		 /* with kick_lock: wakes a halted vCPU */

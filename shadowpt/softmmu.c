@@ -224,6 +224,7 @@ u64 softmmu_miss(struct vcpu *v, u32 linear, u32 meta, int slot, bool *bounced)
 		if (!(tu->flags & TU_SINGLE) && (meta & 0xff) + 1 < tu->insn_count &&
 		    (smc_overlaps(tu, b->pa[0], b->first) || (n > b->first && smc_overlaps(tu, b->pa[1], n - b->first)))) {
 			v->single_once = true;
+			v->insns--; /* it will be counted when it is tried again */
 			tc_unwind(v);
 		}
 	} else {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs guests in both memory flavours, in lockstep, and compares their state at the same instructions.
 
-  tests/lockstep/run.py [--runner COMMAND] [--seconds N] [--every N] [--full] [CASE...]
+  tests/lockstep/run.py [--runner COMMAND] [--seconds N] [--every N] [--flavours F,F] [--full] [CASE...]
 
 Each guest runs twice, deterministically (-accel bt,lockstep=N; monitor/lockstep.h). The records of both runs are compared as they come; at the
 first one that differs the part before it is run again with more of them, down to the instruction. Prints PASS and FAIL lines; what the guests
@@ -106,7 +106,7 @@ class Pair:
         if self.ram:
             return record
         # Without the hash of RAM, and without the bytes of code.
-        return re.sub(r" code \w*$", "", record) if record.startswith("state ") else record.rsplit(" ", 1)[0]
+        return record.rsplit(" ", 1)[0] if record.startswith("lockstep ") else re.sub(r" code \w*$", "", record)
 
     def compare(self, seconds=None, **properties):
         """Runs both until they differ, end, or `seconds` are over."""
@@ -232,6 +232,7 @@ class Pair:
 class Run:
     def __init__(self, args, name):
         self.runner, self.seconds, self.every, self.full, self.name = args.runner, args.seconds, args.every, args.full, name
+        self.flavours = args.flavours.split(",")
         self.failed = False
 
     def fail(self, why, lines=()):
@@ -246,8 +247,8 @@ class Run:
 
     def pair(self, args, other=None, cwds=(None, None), ram=True):
         """`other`: the arguments of the second side where they are not those of the first."""
-        return Pair([Side(f"{self.name}-{flavour}", self.runner, argv, flavour, cwd)
-                     for flavour, argv, cwd in zip(("checked", "direct"), (args, other or args), cwds)], ram)
+        return Pair([Side(f"{self.name}-{n}-{flavour}", self.runner, argv, flavour, cwd)
+                     for n, flavour, argv, cwd in zip("ab", self.flavours, (args, other or args), cwds)], ram)
 
     def same(self, pair, seconds=None):
         """Both must agree to the end, or for `seconds`."""
@@ -370,6 +371,7 @@ def main():
     parser.add_argument("--runner", default=os.path.join(ROOT, "build/release/ringer"))
     parser.add_argument("--seconds", type=int, default=20, help="how long a Linux kernel runs")
     parser.add_argument("--every", type=int, default=1000, help="instructions between two states that are compared")
+    parser.add_argument("--flavours", default="checked,direct", help="those of the two sides")
     parser.add_argument("--full", action="store_true", help="run Linux to its end")
     parser.add_argument("cases", nargs="*", metavar="CASE", help="of " + ", ".join(CASES))
     args = parser.parse_args()

@@ -86,6 +86,36 @@ START_TEST(wall_time)
 }
 END_TEST
 
+START_TEST(virtual_time)
+{
+	struct clock c;
+	u64 retired = 0;
+	s64 sec, later;
+	u32 nsec;
+
+	clock_init_virtual(&c);
+	ck_assert_uint_eq(clock_ns(&c), 0);
+	c.retired = &retired;
+	sleep_ms(2);
+	ck_assert_uint_eq(clock_ns(&c), 0);
+	retired = 7;
+	ck_assert_uint_eq(clock_ns(&c), 70);
+	ck_assert_uint_eq(clock_tsc(&c), 70);
+	clock_stop(&c);
+	retired = 9;
+	ck_assert_uint_eq(clock_ns(&c), 70);
+	clock_start(&c);
+	retired = 10;
+	ck_assert_uint_eq(clock_ns(&c), 80);
+	clock_wall(&c, &sec, &nsec);
+	ck_assert_uint_eq(nsec, 80);
+	clock_advance(&c, 3 * NS_PER_SEC);
+	ck_assert_uint_eq(clock_ns(&c), 3 * NS_PER_SEC + 80);
+	clock_wall(&c, &later, &nsec);
+	ck_assert_int_eq(later - sec, 3);
+}
+END_TEST
+
 START_TEST(wide_multiplication)
 {
 	ck_assert_uint_eq(muldiv64(UINT64_MAX, 1000, 1000), UINT64_MAX);
@@ -105,6 +135,7 @@ Suite *clock_suite(void)
 	tcase_add_test(t, tsc_follows_time);
 	tcase_add_test(t, tsc_is_set);
 	tcase_add_test(t, wall_time);
+	tcase_add_test(t, virtual_time);
 	tcase_add_test(t, wide_multiplication);
 	suite_add_tcase(s, t);
 	return s;

@@ -69,6 +69,20 @@ START_TEST(everything)
 }
 END_TEST
 
+START_TEST(lockstep)
+{
+	PARSE(o, "-kernel k -accel bt,lockstep=5,lockstep-from=0,lockstep-to=1234567890123,lockstep-ram=9,lockstep-show=on");
+	PARSE(off, "-kernel k -accel bt,lockstep-show=on,lockstep-show=off");
+
+	ck_assert_uint_eq(o.lockstep, 5);
+	ck_assert_uint_eq(o.lockstep_from, 0);
+	ck_assert_uint_eq(o.lockstep_to, 1234567890123);
+	ck_assert_uint_eq(o.lockstep_ram, 9);
+	ck_assert(o.lockstep_show);
+	ck_assert(!off.lockstep && !off.lockstep_show);
+}
+END_TEST
+
 static const struct {
 	const char *arg;
 	u64 size;
@@ -163,6 +177,10 @@ static const struct {
 	{"-kernel k -accel bt,tb-size=0", "between 1 and 1024"},
 	{"-kernel k -accel bt,tb-size=x", "not a number"},
 	{"-kernel k -accel bt,foo=1", "invalid property 'foo'"},
+	{"-kernel k -accel bt,lockstep=0", "lockstep must be between 1 and"},
+	{"-kernel k -accel bt,lockstep=x", "not a number"},
+	{"-kernel k -accel bt,lockstep", "invalid property 'lockstep'"},
+	{"-kernel k -accel bt,lockstep-show=maybe", "invalid property 'lockstep-show'"},
 	{"-kernel k -d nosuch", "invalid log item 'nosuch'"},
 	{"-kernel k -d int,,exec", "invalid log item ''"},
 	{"-kernel k -cpu nosuchcpu", "-cpu: "},
@@ -209,6 +227,7 @@ Suite *options_suite(void)
 
 	tcase_add_test(t, defaults);
 	tcase_add_test(t, everything);
+	tcase_add_test(t, lockstep);
 	tcase_add_loop_test(t, memory_sizes, 0, (int)ARRAY_SIZE(sizes));
 	tcase_add_test(t, actions);
 	tcase_add_test(t, rtc);

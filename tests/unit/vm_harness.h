@@ -155,6 +155,7 @@ static inline void cpu_set_mode(void)
 
 static u32 harness_next_table;
 static enum flavour harness_flavour = FLAVOUR_CHECKED; /* of machines created from now on */
+static u64 harness_lockstep;			       /* the same, options.lockstep */
 
 static void machine_create_sized(u64 ram, u64 tc_size)
 {
@@ -163,6 +164,7 @@ static void machine_create_sized(u64 ram, u64 tc_size)
 	vm->opt.ram_size = ram;
 	vm->opt.tc_size = tc_size;
 	vm->opt.flavour = harness_flavour;
+	vm->opt.lockstep = harness_lockstep;
 	vm->opt.no_reboot = true;
 	ck_assert_int_eq(vm_init(vm, ram), 0);
 	mmio_register(&vm->mem, &(struct mmio_range){H_MMIO, H_MMIO_SIZE, harness_mmio_read, harness_mmio_write, NULL});
