@@ -1,6 +1,7 @@
 /*
- * The I/O thread's event loop: timers on vm time, file descriptors, and bottom halves. Callbacks run on the I/O thread
- * with vm->lock held. All functions here are called with vm->lock held, from any thread, unless said otherwise.
+ * The I/O thread's event loop: timers on vm time, file descriptors, and bottom halves. Callbacks run on the I/O thread (timers under
+ * virtual time: on the vCPU's) with vm->lock held. All functions here are called with vm->lock held, from any thread, unless said
+ * otherwise.
  */
 #ifndef RINGER_EVENT_H
 #define RINGER_EVENT_H

@@ -34,7 +34,6 @@ struct lockstep {
 	u64 states;		      /* taken so far */
 	u64 last;		      /* count at the previous step */
 	u64 state, ram;		      /* hash chains */
-	bool ended;
 };
 
 static u64 mix(u64 h, u64 x)
@@ -92,16 +91,16 @@ static u64 hash_fpu(struct vcpu *v, u64 h)
 	return hash_bytes(h, fx + 4, FX_BYTES - 32);
 }
 
-/* The bytes of the instruction at EIP, as far as they can be fetched; NULL if not at all. */
+/* The bytes of the instruction at EIP, as far as its page goes; NULL if it is not there. A look, which sets no accessed bits. */
 static const u8 *code(struct vcpu *v, u32 *n)
 {
-	struct walk w;
 	u32 linear = v->seg[SEG_CS].base + v->eip;
+	u64 pa;
 
-	if (walk_translate(v, linear, ACC_EXEC | acc_cpl(v), &w) >= 0)
+	if (!walk_peek(v, linear, &pa))
 		return NULL;
 	*n = MIN(PAGE_SIZE - (linear & PAGE_MASK), 15u);
-	return ram_ptr(&v->vm->mem, w.pa);
+	return ram_ptr(&v->vm->mem, pa);
 }
 
 static void show_state(struct vcpu *v)

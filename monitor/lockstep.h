@@ -8,7 +8,8 @@
  *such count are left out in favour of single instructions. So nothing that happens depends on where TUs end, which the flavours need not
  *agree on.
  *
- * What is not deterministic stays outside: input on serial ports. RDRAND is not offered.
+ * What is not deterministic stays outside: RDRAND is not offered, the address of the last x87 instruction is not followed (fpu.c), serial
+ *ports should have no input. What TUs do among themselves (chaining, jump caches, polls) does not happen: each returns to the dispatcher.
  *
  * The records go to the log, a line each, numbers in decimal, everything else in hexadecimal:
  *	lockstep COUNT EIP STATE RAM	at COUNT instructions; STATE and RAM are hashes of all states and of all RAM images seen so far

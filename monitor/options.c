@@ -500,6 +500,8 @@ void options_parse(struct options *o, int argc, char **argv)
 			fatal("-%s: requires an argument", name);
 		option->fn(o, name, option->arg ? argv[++i] : NULL);
 	}
+	if (!o->lockstep && (o->lockstep_from || o->lockstep_to || o->lockstep_ram || o->lockstep_show))
+		fatal("-accel: lockstep-from, -to, -ram and -show say how lockstep=N is done, which is not asked for");
 	if (!o->kernel)
 		fatal("no kernel: give one with -kernel FILE (-h for help)");
 	if (!o->serial_count)

@@ -70,6 +70,8 @@ wrong 'speed' -nographic -kernel "$dir/good" -accel bt,speed=11
 wrong 'purple' -nographic -kernel "$dir/good" -accel bt,flavour=purple
 wrong 'tb-size' -nographic -kernel "$dir/good" -accel bt,tb-size=0
 wrong 'tb-size' -nographic -kernel "$dir/good" -accel bt,tb-size=x
+wrong 'lockstep' -nographic -kernel "$dir/good" -accel bt,lockstep=0
+wrong 'lockstep' -nographic -kernel "$dir/good" -accel bt,lockstep-show=on
 wrong 'z80' -nographic -kernel "$dir/good" -cpu z80
 wrong 'sse99' -nographic -kernel "$dir/good" -cpu max,+sse99
 wrong 'everything' -nographic -kernel "$dir/good" -d everything

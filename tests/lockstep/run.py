@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs guests in both memory flavours, in lockstep, and compares their state at the same instructions.
 
-  tests/lockstep/run.py [--runner COMMAND] [--seconds N] [--every N] [--flavours F,F] [--full] [CASE...]
+  tests/lockstep/run.py [--runner COMMAND] [--seconds N] [--every N] [--flavours F/F] [--full] [CASE...]
 
 Each guest runs twice, deterministically (-accel bt,lockstep=N; monitor/lockstep.h). The records of both runs are compared as they come; at the
 first one that differs the part before it is run again with more of them, down to the instruction. Prints PASS and FAIL lines; what the guests
@@ -232,7 +232,7 @@ class Pair:
 class Run:
     def __init__(self, args, name):
         self.runner, self.seconds, self.every, self.full, self.name = args.runner, args.seconds, args.every, args.full, name
-        self.flavours = args.flavours.split(",")
+        self.flavours = args.flavours.split("/")
         self.failed = False
 
     def fail(self, why, lines=()):
@@ -247,7 +247,7 @@ class Run:
 
     def pair(self, args, other=None, cwds=(None, None), ram=True):
         """`other`: the arguments of the second side where they are not those of the first."""
-        return Pair([Side(f"{self.name}-{n}-{flavour}", self.runner, argv, flavour, cwd)
+        return Pair([Side(f"{self.name}-{n}-{flavour.split(',')[0]}", self.runner, argv, flavour, cwd)
                      for n, flavour, argv, cwd in zip("ab", self.flavours, (args, other or args), cwds)], ram)
 
     def same(self, pair, seconds=None):
@@ -369,9 +369,10 @@ def finds_instruction(run):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runner", default=os.path.join(ROOT, "build/release/ringer"))
-    parser.add_argument("--seconds", type=int, default=20, help="how long a Linux kernel runs")
+    parser.add_argument("--seconds", type=int, default=15, help="how long a Linux kernel runs")
     parser.add_argument("--every", type=int, default=1000, help="instructions between two states that are compared")
-    parser.add_argument("--flavours", default="checked,direct", help="those of the two sides")
+    parser.add_argument("--flavours", default="checked/direct",
+                        help="what each side has as -accel bt,flavour=, such as checked/direct,max-maps=300")
     parser.add_argument("--full", action="store_true", help="run Linux to its end")
     parser.add_argument("cases", nargs="*", metavar="CASE", help="of " + ", ".join(CASES))
     args = parser.parse_args()
@@ -382,7 +383,10 @@ def main():
     failed = 0
     for name in args.cases or CASES:
         run = Run(args, name)
-        CASES[name](run)
+        try:
+            CASES[name](run)
+        except OSError as error:
+            run.fail(error)
         failed += run.failed
     return 1 if failed else 0
 

@@ -72,7 +72,7 @@ END_TEST
 START_TEST(lockstep)
 {
 	PARSE(o, "-kernel k -accel bt,lockstep=5,lockstep-from=0,lockstep-to=1234567890123,lockstep-ram=9,lockstep-show=on");
-	PARSE(off, "-kernel k -accel bt,lockstep-show=on,lockstep-show=off");
+	PARSE(off, "-kernel k -accel bt,lockstep-show=on,lockstep-show=off,tb-size=1");
 
 	ck_assert_uint_eq(o.lockstep, 5);
 	ck_assert_uint_eq(o.lockstep_from, 0);
@@ -179,6 +179,7 @@ static const struct {
 	{"-kernel k -accel bt,foo=1", "invalid property 'foo'"},
 	{"-kernel k -accel bt,lockstep=0", "lockstep must be between 1 and"},
 	{"-kernel k -accel bt,lockstep=x", "not a number"},
+	{"-kernel k -accel bt,lockstep-to=7", "not asked for"},
 	{"-kernel k -accel bt,lockstep", "invalid property 'lockstep'"},
 	{"-kernel k -accel bt,lockstep-show=maybe", "invalid property 'lockstep-show'"},
 	{"-kernel k -d nosuch", "invalid log item 'nosuch'"},
