@@ -70,7 +70,6 @@ struct vcpu {
 	u32 mask_host;
 	u32 mask31, mask15;
 	u64 window_base; /* host address of the window in use */
-	u64 insns;	 /* instructions begun; counted under lockstep only */
 	struct segment seg[SEG_COUNT];
 
 	/* --- architectural, read by translated code rarely or never --- */
@@ -111,6 +110,7 @@ struct vcpu {
 	struct window *user_window; /* of the current address space, or NULL */
 	struct tc *tc;
 	struct lockstep *lockstep; /* NULL: off */
+	u64 insns;		   /* instructions begun; counted by translated code, under lockstep only */
 	const struct cpu_model *model;
 	u64 features;	 /* of the model, after +f,-f: CPUF_* of cpuid.h */
 	void *unwind[5]; /* __builtin_setjmp buffer of the dispatcher */
