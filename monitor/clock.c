@@ -101,7 +101,8 @@ void clock_init_virtual(struct clock *c)
 {
 	static const u64 none = 0;
 
-	*c = (struct clock){.tsc_hz = NS_PER_SEC, .retired = &none};
+	*c = (struct clock){.retired = &none};
+	clock_set_tsc_hz(c, NS_PER_SEC);
 }
 
 void clock_advance(struct clock *c, u64 ns)

@@ -13,7 +13,8 @@ struct cold *new_cold(struct xlate *x, enum cold_kind kind)
 	return c;
 }
 
-/* Whether control transfers straight to other TUs: not in single-step TUs, under lockstep, nor where CS's limit is to be checked at each entry. */
+/* Whether control transfers straight to other TUs: not in single-step TUs, under lockstep, nor where CS's limit is to be checked at each
+ * entry. */
 static bool may_link(const struct xlate *x)
 {
 	return !(x->mode & (MODE_SINGLE | MODE_CS_LIMIT)) && !x->v->lockstep;
