@@ -26,6 +26,9 @@
 #define ACCESS_SEG(a)	 ((a) >> 12 & 7u)
 #define ACCESS_SEG_SHIFT 12
 
+/* No access: STI, whose interrupt shadow is over the next instruction. */
+#define ACCESS_STI 0x8000u
+
 struct tu_insn {
 	u16 host_off;  /* of its first host byte, from the TU's head */
 	u16 cold_off;  /* of its first cold stub, or 0 */

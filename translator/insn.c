@@ -360,6 +360,8 @@ static void lower_sti(struct xlate *x)
 	c->site = here(x) - 4;
 	c->eip = x->next_eip;
 	EB(x, 0x4c, 0x89, 0xd1); /* mov rcx, r10 */
+	cur_insn(x)->access[0] = ACCESS_STI;
+	x->sti = true;
 }
 
 /* ---- moves ---- */
@@ -736,6 +738,7 @@ void lower_insn(struct xlate *x)
 	u64 need = needed_feature(in);
 	emu_fn *unavailable;
 
+	x->sti = false;
 	x->defers = defers_esp(x);
 	if (!x->defers)
 		emit_esp(x);

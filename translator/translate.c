@@ -159,6 +159,17 @@ static bool beyond_limit(const struct xlate *x, u32 length)
 	return limit != 0xffffffffu && (x->eip > limit || last > limit || last < x->eip);
 }
 
+/* The TU ends where the guest goes straight on. Behind STI no interrupt may come before the next instruction. */
+static void emit_end(struct xlate *x)
+{
+	if (!x->sti) {
+		emit_exit(x, x->eip);
+		return;
+	}
+	emit_mov_imm(x, R8, x->eip);
+	emit_jmp(x, (u64)thunk_sti_exit);
+}
+
 static void translate_body(struct xlate *x, const u8 *page)
 {
 	struct vcpu *v = x->v;
@@ -172,14 +183,14 @@ static void translate_body(struct xlate *x, const u8 *page)
 		if (f == FETCH_PAGE_END && x->insn == 0)
 			f = decode_straddling(x, code, avail);
 		if (f == FETCH_PAGE_END || x->insn == max || (f == FETCH_OK && x->insn && beyond_limit(x, x->in.length))) {
-			emit_exit(x, x->eip);
+			emit_end(x);
 			break;
 		}
 		if (f == FETCH_TOO_LONG || (f == FETCH_OK && beyond_limit(x, x->in.length))) {
 			/* Only at its turn: an earlier instruction may fault first. */
 			if (x->insn == 0)
 				raise_error(v, EXC_GP, 0);
-			emit_exit(x, x->eip);
+			emit_end(x);
 			break;
 		}
 		*cur_insn(x) = (struct tu_insn){.host_off = (u16)(here(x) - x->rx), .guest_off = (u16)(x->eip - tu->eip)};
@@ -208,7 +219,7 @@ static void translate_body(struct xlate *x, const u8 *page)
 		offset += x->in.length;
 		x->eip = x->next_eip;
 		if ((tu->flags & TU_STRADDLES) && !x->end) {
-			emit_exit(x, x->eip);
+			emit_end(x);
 			break;
 		}
 	}
@@ -245,7 +256,7 @@ struct tu *translate(struct vcpu *v, u64 pa)
 	x->end = false;
 	x->cold_count = 0;
 	x->esp_off = 0;
-	x->defers = false;
+	x->defers = x->sti = false;
 	*x->tu = (struct tu){.pa = pa, .eip = v->eip, .mode = v->mode, .head = x->rx, .insns = tc->insn_count, .exits = tc->exit_count};
 	if (v->mode & MODE_SINGLE)
 		x->tu->flags |= TU_SINGLE;

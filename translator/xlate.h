@@ -68,6 +68,7 @@ struct xlate {
 	struct ref ref; /* of the access in hand */
 	s32 esp_off;	/* the guest's ESP is r15d + esp_off: pushes and pops of a run move r15d once, behind it */
 	bool defers;	/* the instruction leaves r15d to a later one */
+	bool sti;	/* the last instruction was STI, expanded in the TC */
 	bool end;	/* the TU ends behind it: control has been transferred */
 
 	struct cold cold[MAX_COLD];

@@ -5,6 +5,7 @@
  */
 #include "tests/unit/vm_harness.h"
 
+#include "cache/jc.h"
 #include "cache/smc.h"
 #include "cache/tc.h"
 #include "translator/translate.h"
@@ -302,6 +303,32 @@ START_TEST(polls)
 }
 END_TEST
 
+/* ---- STI ---- */
+
+/* Where a TU ends behind STI, the next instruction still comes before any interrupt. */
+START_TEST(sti_at_the_end)
+{
+	machine_create();
+	for (int i = 0; i < 2; i++) {
+		u32 at = CODE + 0x1000 - TU_MAX_INSNS * (u32)i - 20, last = i ? at + TU_MAX_INSNS - 2 : CODE + 0xfff;
+		nops(CODE, 0x2000);
+		PUT(last, 0xfb);
+		struct tu *tu = make(at);
+		ck_assert_uint_eq(tu->eip + tu->guest_len, last + 1);
+		v->eip = at;
+		v->shadow = SHADOW_NONE;
+		v->sysflags &= ~EFLAGS_IF;
+		atomic_store(&v->jc, jc_all_miss(v));
+		vcpu_enter(v, tu->head);
+		ck_assert_uint_eq(v->eip, last + 1);
+		ck_assert_int_eq(v->shadow, SHADOW_STI);
+		ck_assert_uint_ne(v->sysflags & EFLAGS_IF, 0);
+		tu_drop(v, tu);
+	}
+	machine_destroy();
+}
+END_TEST
+
 /* ---- bounds ---- */
 
 static unsigned largest, most_cold;
@@ -459,6 +486,7 @@ Suite *translate_suite(void)
 	tcase_add_test(c, cs_limit);
 	tcase_add_test(c, modes);
 	tcase_add_test(c, polls);
+	tcase_add_test(c, sti_at_the_end);
 	suite_add_tcase(s, c);
 	tcase_set_timeout(b, 120);
 	tcase_add_test(b, bounds_flat);
