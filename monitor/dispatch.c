@@ -166,7 +166,7 @@ static bool intr_deliverable(const struct vcpu *v, u32 events)
 /* Sleeps until there is something to wake for. */
 static void halt(struct vcpu *v)
 {
-	fpu_save(v);
+	fpu_park(v);
 	if (unlikely(v->lockstep)) {
 		lockstep_halt(v);
 		return;
@@ -191,7 +191,7 @@ static void deliver_interrupt(struct vcpu *v, u32 events)
 		v->nmi_blocked = true;
 		vector = EXC_NMI;
 	} else {
-		fpu_save(v);
+		fpu_park(v);
 		pthread_mutex_lock(&v->vm->lock);
 		/* The line may have gone down since. */
 		vector = atomic_load(&v->events) & EV_INTR ? pic_ack(v->vm->pic) : -1;
@@ -216,7 +216,7 @@ static bool handle_events(struct vcpu *v)
 			return false;
 		if (events & EV_STATS) {
 			vcpu_clear_event(v, EV_STATS);
-			fpu_save(v);
+			fpu_park(v);
 			stats_print(&v->stats, log_file());
 		}
 		if (events & EV_RESET) {
@@ -249,7 +249,7 @@ static bool is_trap(int vector)
 
 static void triple_fault(struct vcpu *v)
 {
-	fpu_save(v);
+	fpu_park(v);
 	log_to(LOG_INT | LOG_CPU_RESET, "triple fault at %04x:%08x\n", v->seg[SEG_CS].sel, v->eip);
 	v->shutdown = true;
 	v->delivering = -1;
@@ -272,7 +272,7 @@ static void deliver_exception(struct vcpu *v)
 		error = 0;
 	}
 	if (log_on(LOG_INT)) {
-		fpu_save(v);
+		fpu_park(v);
 		log_print("exception %02x error %04x cr2 %08x at %04x:%08x esp %08x\n", vector, error, v->cr2, v->seg[SEG_CS].sel, v->eip,
 			  v->regs[REG_ESP]);
 	}
@@ -349,7 +349,7 @@ static struct tu *find_tu(struct vcpu *v, bool *global)
 		tu = NULL;
 	}
 	if (!tu) {
-		fpu_save(v);
+		fpu_park(v);
 		tu = translate(v, w.pa);
 		if (tu->flags & TU_STRADDLES)
 			walk_second(v, linear, global);
@@ -414,7 +414,7 @@ static void run(struct vcpu *v, bool missed)
 			jc_enter(v, jc, tu, global);
 	}
 	if (log_on(LOG_EXEC)) {
-		fpu_save(v);
+		fpu_park(v);
 		log_print("exec %04x:%08x mode %x eax %08x ecx %08x edx %08x ebx %08x esp %08x ebp %08x esi %08x edi %08x fl %08x\n",
 			  v->seg[SEG_CS].sel, v->eip, v->mode, v->regs[0], v->regs[1], v->regs[2], v->regs[3], v->regs[4], v->regs[5],
 			  v->regs[6], v->regs[7], vcpu_eflags(v));

@@ -29,18 +29,53 @@ static void fpu_track(struct vcpu *v, u32 host_fip)
 	v->fpu_cs = v->fpu_ds = 0;
 }
 
-void fpu_save(struct vcpu *v)
+#define FX_MXCSR 24
+#define FX_ST	 32
+#define FX_XMM	 160
+
+static const u32 host_mxcsr = 0x1f80;
+
+/* clang-format off */
+#define EACH_XMM(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) /* a 32-bit guest has no more */
+#define STORE(n)    "movups %%xmm" #n ", 16*" #n "(%0)\n\t"
+#define LOAD(n)     "movups 16*" #n "(%0), %%xmm" #n "\n\t"
+/* clang-format on */
+
+void fpu_park(struct vcpu *v)
 {
-	static const u32 host_mxcsr = 0x1f80;
 	if (!v->fpu_loaded)
 		return;
+	__asm__ volatile(EACH_XMM(STORE) : : "r"(v->fx + FX_XMM) : "memory");
+	__asm__ volatile("stmxcsr %0\n\tldmxcsr %1" : "=m"(v->fx[FX_MXCSR]) : "m"(host_mxcsr));
+	v->fpu_loaded = false;
+	v->x87_loaded = true;
+}
+
+/* The x87's part of the image, the rest of which is there already. */
+static void save_x87(struct vcpu *v)
+{
+	u8 image[512] __attribute__((aligned(64)));
+	__asm__ volatile("fxsave64 %0" : "=m"(image));
+	for (unsigned i = 0; i < FX_MXCSR; i += 8)
+		*(u64 *)(v->fx + i) = *(u64 *)(image + i);
+	for (unsigned i = FX_ST; i < FX_XMM; i += 8)
+		*(volatile u64 *)(v->fx + i) = *(u64 *)(image + i);
+}
+
+void fpu_save(struct vcpu *v)
+{
+	if (!v->fpu_loaded && !v->x87_loaded)
+		return;
 	u32 env[7];
-	__asm__ volatile("fxsave64 %0" : "=m"(v->fx));
+	if (v->fpu_loaded)
+		__asm__ volatile("fxsave64 %0" : "=m"(v->fx));
+	else
+		save_x87(v);
 	/* FXSAVE may leave FIP out (AMD, no exception pending); FNSTENV has it. */
 	__asm__ volatile("fnstenv %0" : "=m"(env));
 	/* The monitor's own code expects the ABI's control words and an empty x87 stack. */
 	__asm__ volatile("fninit\n\tldmxcsr %0" : : "m"(host_mxcsr));
-	v->fpu_loaded = false;
+	v->fpu_loaded = v->x87_loaded = false;
 	fpu_track(v, env[3]);
 	((u64 *)v->fx)[1] = 0;
 	((u64 *)v->fx)[2] = 0;
@@ -48,7 +83,12 @@ void fpu_save(struct vcpu *v)
 
 void fpu_restore(struct vcpu *v)
 {
-	__asm__ volatile("fxrstor64 %0" : : "m"(v->fx));
+	if (v->x87_loaded) {
+		__asm__ volatile("ldmxcsr %0" : : "m"(v->fx[FX_MXCSR]));
+		__asm__ volatile(EACH_XMM(LOAD) : : "r"(v->fx + FX_XMM) : "memory");
+	} else {
+		__asm__ volatile("fxrstor64 %0" : : "m"(v->fx));
+	}
 	v->fpu_loaded = true;
 }
 

@@ -51,7 +51,7 @@ int emu_in(struct vcpu *v, const struct emu_insn *i)
 	u16 port = port_of(v, i);
 
 	check_permission(v, port, i->opsize);
-	fpu_save(v);
+	fpu_park(v);
 	reg_set(v, REG_EAX, i->opsize, io_read(v->vm, port, i->opsize));
 	return done(v);
 }
@@ -61,7 +61,7 @@ int emu_out(struct vcpu *v, const struct emu_insn *i)
 	u16 port = port_of(v, i);
 
 	check_permission(v, port, i->opsize);
-	fpu_save(v);
+	fpu_park(v);
 	io_write(v->vm, port, reg_get(v, REG_EAX, i->opsize), i->opsize);
 	return done(v);
 }
@@ -72,7 +72,7 @@ static void ins_element(struct vcpu *v, const struct emu_insn *i, u16 port)
 	u32 off = reg_get(v, REG_EDI, i->addrsize), linear = seg_linear(v, SEG_ES, off, i->opsize, ACC_WRITE);
 
 	lin_probe(v, linear, i->opsize, ACC_WRITE | acc_cpl(v));
-	fpu_save(v);
+	fpu_park(v);
 	lin_write(v, linear, io_read(v->vm, port, i->opsize), i->opsize, acc_cpl(v));
 	reg_set(v, REG_EDI, i->addrsize, off + step);
 }
@@ -83,7 +83,7 @@ static void outs_element(struct vcpu *v, const struct emu_insn *i, u16 port)
 	u32 off = reg_get(v, REG_ESI, i->addrsize);
 	u32 value = (u32)seg_read(v, i->seg, off, i->opsize);
 
-	fpu_save(v);
+	fpu_park(v);
 	io_write(v->vm, port, value, i->opsize);
 	reg_set(v, REG_ESI, i->addrsize, off + step);
 }

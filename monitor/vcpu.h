@@ -4,7 +4,7 @@
  * Where guest state lives. While translated code runs, EAX ECX EDX EBX EBP ESI EDI are in the host registers of the same name, ESP in r15d,
  * the arithmetic flags and DF in host RFLAGS, x87/MMX/SSE state in the host's. Everything else is here. While C runs (after a callout or in
  * the dispatcher) everything but the FPU is here; the FPU stays in the host's registers until fpu_save() is called. Invariant: C on the
- * vCPU thread that may use SSE or x87 (libc, libraries, devices, translator) runs only after fpu_save(v). Files that run between (listed in
+ * vCPU thread that may use SSE or x87 (libc, libraries, devices, translator) runs only after fpu_park(v) or fpu_save(v). Files that run between (listed in
  * the Makefile as HOT) are built with -mgeneral-regs-only.
  */
 #ifndef RINGER_VCPU_H
@@ -130,6 +130,7 @@ struct vcpu {
 	bool poll_armed;			 /* kick_lock */
 	void *poll_page;			 /* translated code loads from it at backward branches; PROT_NONE while armed */
 	bool fpu_loaded;			 /* guest FPU state is in the host's registers (true) or in fx (false) */
+	bool x87_loaded;			 /* if not fpu_loaded: but its x87 and MMX part is still in the host's */
 	u8 fx[512] __attribute__((aligned(64))); /* FXSAVE64 image */
 	struct stats stats;
 };
@@ -152,6 +153,11 @@ void vcpu_run(struct vcpu *v);
 void vcpu_reset(struct vcpu *v);
 /* Saves the guest's FPU state into v->fx and gives the host its own control words back; no-op when it is there already. */
 void fpu_save(struct vcpu *v);
+/*
+ * The same for C that is to run with SSE but not with the x87, as all of it but long double does: a tenth of the cost. The guest's x87 state
+ * stays in the host's registers, v->fx is not whole until fpu_save.
+ */
+void fpu_park(struct vcpu *v);
 
 /* The whole EFLAGS image with bit 1 set; and its inverse (takes every bit as given: callers mask by privilege). */
 static inline u32 vcpu_eflags(const struct vcpu *v)

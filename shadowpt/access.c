@@ -59,7 +59,7 @@ void access_phys_read(struct vcpu *v, u64 pa, void *buf, u32 n)
 		copy(buf, p, n);
 		return;
 	}
-	fpu_save(v);
+	fpu_park(v);
 	for (u32 size; n; n -= size, pa += size, out += size) {
 		size = n >= 4 && !(pa & 3) ? 4 : n >= 2 && !(pa & 1) ? 2 : 1;
 		u32 x = mmio_read(v->vm, pa, size);
@@ -76,7 +76,7 @@ void access_phys_write(struct vcpu *v, u64 pa, const void *buf, u32 n)
 		smc_phys_write(v->vm, pa, n);
 		return;
 	}
-	fpu_save(v);
+	fpu_park(v);
 	for (u32 size; n; n -= size, pa += size, in += size) {
 		u32 x = 0;
 		size = n >= 4 && !(pa & 3) ? 4 : n >= 2 && !(pa & 1) ? 2 : 1;

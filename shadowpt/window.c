@@ -847,7 +847,7 @@ void window_tick(struct vcpu *v)
 	if (v->vm->opt.flavour == FLAVOUR_AUTO && (++h->ticks < HEAT_TICKS || clock_ns(&v->vm->clock) < h->not_before))
 		return;
 	h->ticks = 0;
-	fpu_save(v);
+	fpu_park(v);
 	adopt(v);
 }
 
@@ -859,7 +859,7 @@ static struct window *kernel_window(struct vcpu *v)
 		return w;
 	if (v->vm->opt.flavour == FLAVOUR_CHECKED || (v->windows->refused && !w->base))
 		return NULL;
-	fpu_save(v);
+	fpu_park(v);
 	w->kernel = true;
 	if (!w->base && !create(v, w))
 		return NULL;

@@ -10,7 +10,7 @@ struct tu;
 int translator_init(struct vcpu *v);
 void translator_free(struct vcpu *v);
 
-/* Makes the TU for the code at v->eip (guest-physical pa) in v->mode. Raises #PF, #GP if the code cannot be fetched. Needs fpu_save(v)
+/* Makes the TU for the code at v->eip (guest-physical pa) in v->mode. Raises #PF, #GP if the code cannot be fetched. Needs fpu_park(v)
  * before. */
 struct tu *translate(struct vcpu *v, u64 pa);
 
