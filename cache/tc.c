@@ -60,7 +60,7 @@ int tc_init(struct vcpu *v, u64 size)
 	tc->insns = arena(tc->insn_max * sizeof(*tc->insns));
 	tc->exits = arena(tc->exit_max * sizeof(*tc->exits));
 	tc->emus = arena(tc->emu_max * sizeof(*tc->emus));
-	tc->page_count = (u32)(v->vm->mem.ram_size >> PAGE_SHIFT);
+	tc->page_count = memory_view_pages(&v->vm->mem);
 	tc->pages = arena(tc->page_count * sizeof(*tc->pages));
 	if (!tc->rx || !tc->poll || !tc->tus || !tc->insns || !tc->exits || !tc->emus || !tc->pages)
 		return -ENOMEM;

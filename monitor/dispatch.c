@@ -103,8 +103,6 @@ int tc_callout(struct vcpu *v, u32 emu, u32 meta)
 	/* A repeated instruction that comes back for more counts once, when it is through. */
 	if (r == EMU_EXIT && (i->rep || i->repne) && v->eip != v->next_eip)
 		v->insns--;
-	if (i->fn == emu_int_n || i->fn == emu_int3 || i->fn == emu_into)
-		v->no_step_trap = true;
 	return r;
 }
 
@@ -175,7 +173,7 @@ static void halt(struct vcpu *v)
 	pthread_mutex_lock(&v->kick_lock);
 	for (;;) {
 		u32 events = atomic_load(&v->events);
-		if ((events & (EV_RESET | EV_STOP | EV_STATS)) || (!v->shutdown && intr_deliverable(v, events)))
+		if ((events & (EV_RESET | EV_STOP | EV_STATS | EV_WORK)) || (!v->shutdown && intr_deliverable(v, events)))
 			break;
 		pthread_cond_wait(&v->halt_cond, &v->kick_lock);
 	}
@@ -211,9 +209,16 @@ static void deliver_interrupt(struct vcpu *v, u32 events)
 static bool handle_events(struct vcpu *v)
 {
 	u32 events = atomic_load(&v->events);
-	if (unlikely(events & (EV_STOP | EV_RESET | EV_STATS))) {
+	if (unlikely(events & (EV_STOP | EV_RESET | EV_STATS | EV_WORK))) {
 		if (events & EV_STOP)
 			return false;
+		if (events & EV_WORK) {
+			fpu_park(v);
+			pthread_mutex_lock(&v->vm->lock);
+			vcpu_do_work(v);
+			pthread_mutex_unlock(&v->vm->lock);
+			events = atomic_load(&v->events);
+		}
 		if (events & EV_STATS) {
 			vcpu_clear_event(v, EV_STATS);
 			fpu_park(v);
@@ -451,6 +456,17 @@ static void choose_flavour(struct vcpu *v)
 		v->mode |= MODE_DIRECT;
 }
 
+/* What physical addresses mean has changed. */
+static void remap(struct vcpu *v)
+{
+	if (atomic_load(&v->events) & EV_MAP) {
+		tc_flush(v);
+		windows_drop(v);
+	}
+	vcpu_clear_event(v, EV_TLB | EV_MAP);
+	mmu_flush_all(v);
+}
+
 /* An instruction was abandoned. If nothing was raised it begins anew, with what it had begun with. */
 static void unwound(struct vcpu *v)
 {
@@ -491,15 +507,14 @@ void vcpu_run(struct vcpu *v)
 			halt(v);
 			continue;
 		}
-		if (unlikely(atomic_load(&v->events) & EV_TLB)) {
-			vcpu_clear_event(v, EV_TLB);
-			mmu_flush_all(v);
-		}
+		if (unlikely(atomic_load(&v->events) & (EV_TLB | EV_MAP)))
+			remap(v);
 		v->mode = mode_compute(v);
 		v->table = softmmu_table(v);
 		choose_flavour(v);
 		/* What the vCPU could act upon now; the rest waits for IF. */
-		v->event_mask = EV_STOP | EV_RESET | EV_STATS | (v->nmi_blocked ? 0 : EV_NMI) | (v->sysflags & EFLAGS_IF ? EV_INTR : 0);
+		v->event_mask = EV_STOP | EV_RESET | EV_STATS | EV_WORK | EV_TLB | EV_MAP | (v->nmi_blocked ? 0 : EV_NMI) |
+				(v->sysflags & EFLAGS_IF ? EV_INTR : 0);
 		if (needs_single(v))
 			run_single(v);
 		else

@@ -322,6 +322,7 @@ int emu_iret(struct vcpu *v, const struct emu_insn *i)
 static int software_interrupt(struct vcpu *v, int vector)
 {
 	interrupt_deliver(v, vector, INTR_SOFTWARE, v->next_eip, false, 0);
+	v->no_step_trap = true;
 	return EMU_EXIT;
 }
 

@@ -14,13 +14,17 @@
 
 #include "cache/smc.h"
 #include "monitor/log.h"
+#include "monitor/vcpu.h"
 #include "monitor/vm.h"
 
 #define HUGE_SIZE (2ull << 20)
+/* The video memory's part of the ISA hole. */
+#define VIDEO_END 0xc0000ull
 
 int memory_init(struct memory *m, u64 size)
 {
 	u8 *area, *ram;
+	u64 view;
 	int err;
 
 	memset(m, 0, sizeof(*m));
@@ -30,27 +34,33 @@ int memory_init(struct memory *m, u64 size)
 	m->fd = memfd_create("ringer-ram", MFD_CLOEXEC);
 	if (m->fd < 0)
 		return -errno;
-	if (ftruncate(m->fd, (off_t)size) < 0)
+	view = size + BOARD_BYTES;
+	if (ftruncate(m->fd, (off_t)view) < 0)
 		goto fail;
-	area = mmap(NULL, size + HUGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	area = mmap(NULL, view + HUGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (area == MAP_FAILED)
 		goto fail;
 	ram = (u8 *)(((uintptr_t)area + HUGE_SIZE - 1) & ~(uintptr_t)(HUGE_SIZE - 1));
-	if (mmap(ram, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, m->fd, 0) == MAP_FAILED) {
+	if (mmap(ram, view, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, m->fd, 0) == MAP_FAILED) {
 		err = errno;
-		munmap(area, size + HUGE_SIZE);
+		munmap(area, view + HUGE_SIZE);
 		errno = err;
 		goto fail;
 	}
 	if (ram > area)
 		munmap(area, (size_t)(ram - area));
-	munmap(ram + size, (size_t)(area + HUGE_SIZE - ram));
+	munmap(ram + view, (size_t)(area + HUGE_SIZE - ram));
 	/* Where the host's shmem policy allows it; a refusal costs speed only. */
 	madvise(ram, size, MADV_HUGEPAGE);
 	m->ram = ram;
 	m->ram_size = size;
 	m->low_size = MIN(size, RAM_LOW_MAX);
 	m->a20_open = true;
+	for (unsigned i = 0; i < ISA_HOLE_PAGES; i++) {
+		u64 at = ISA_HOLE_BASE + i * PAGE_SIZE;
+
+		m->isa[i].read = m->isa[i].write = at < VIDEO_END || at >= size ? MEMORY_NOTHING : at;
+	}
 	return 0;
 fail:
 	err = errno;
@@ -62,26 +72,163 @@ fail:
 void memory_free(struct memory *m)
 {
 	if (m->ram)
-		munmap(m->ram, m->ram_size);
+		munmap(m->ram, m->ram_size + BOARD_BYTES);
 	if (m->fd >= 0)
 		close(m->fd);
 	memset(m, 0, sizeof(*m));
 	m->fd = -1;
 }
 
-void mmio_register(struct memory *m, const struct mmio_range *r)
+static bool overlaps(u64 a, u64 a_size, u64 b, u64 b_size)
+{
+	return a < b + b_size && b < a + a_size;
+}
+
+unsigned mmio_register(struct memory *m, const struct mmio_range *r)
 {
 	if (m->mmio_count == MAX_MMIO_RANGES)
 		fatal("too many memory-mapped regions");
-	if (r->size == 0 || r->base + r->size < r->base)
+	if (r->size == 0 || (r->base != MEMORY_NOTHING && r->base + r->size < r->base))
 		fatal("bad memory-mapped region at %#llx", (unsigned long long)r->base);
-	for (unsigned i = 0; i < m->mmio_count; i++) {
-		const struct mmio_range *o = &m->mmio[i];
-
-		if (r->base < o->base + o->size && o->base < r->base + r->size)
+	for (unsigned i = 0; i < m->mmio_count; i++)
+		if (r->base != MEMORY_NOTHING && m->mmio[i].base != MEMORY_NOTHING &&
+		    overlaps(r->base, r->size, m->mmio[i].base, m->mmio[i].size))
 			fatal("memory at %#llx is claimed twice", (unsigned long long)r->base);
+	m->mmio[m->mmio_count] = *r;
+	return m->mmio_count++;
+}
+
+void mmio_move(struct vm *vm, unsigned index, u64 base)
+{
+	/* Nothing is cached of a region: every access looks here. */
+	vm->mem.mmio[index].base = base;
+}
+
+/* ---- the map ---- */
+
+static void map_changed(struct vm *vm)
+{
+	if (vm->vcpu)
+		vcpu_set_event(vm->vcpu, EV_MAP);
+}
+
+u64 memory_alloc(struct memory *m, u64 size)
+{
+	u64 offset = m->ram_size + m->board_used;
+
+	size = (size + PAGE_MASK) & ~(u64)PAGE_MASK;
+	if (size > BOARD_BYTES - m->board_used)
+		fatal("no memory left for ROMs and video memory");
+	m->board_used += size;
+	return offset;
+}
+
+static bool overlaps_ram(const struct memory *m, u64 base, u64 size)
+{
+	return overlaps(base, size, 0, MAX(m->low_size, ISA_HOLE_END)) ||
+	       overlaps(base, size, RAM_HIGH_BASE, m->ram_size - m->low_size + PAGE_SIZE);
+}
+
+bool memory_map(struct vm *vm, u64 base, u64 size, u64 offset, bool writable)
+{
+	struct memory *m = &vm->mem;
+	struct board_map *free = NULL;
+
+	memory_unmap(vm, offset);
+	if ((base | size | offset) & PAGE_MASK || !size || base + size < base || overlaps_ram(m, base, size))
+		return false;
+	for (unsigned i = 0; i < MAX_BOARD_MAPS; i++) {
+		struct board_map *b = &m->board[i];
+
+		if (!b->size)
+			free = b;
+		else if (overlaps(base, size, b->base, b->size))
+			return false;
 	}
-	m->mmio[m->mmio_count++] = *r;
+	if (!free)
+		return false;
+	*free = (struct board_map){base, size, offset, writable};
+	map_changed(vm);
+	return true;
+}
+
+void memory_unmap(struct vm *vm, u64 offset)
+{
+	for (unsigned i = 0; i < MAX_BOARD_MAPS; i++) {
+		struct board_map *b = &vm->mem.board[i];
+
+		if (!b->size || b->offset != offset)
+			continue;
+		b->size = 0;
+		map_changed(vm);
+	}
+}
+
+void memory_map_isa(struct vm *vm, u64 base, u64 size, u64 read, u64 write)
+{
+	struct memory *m = &vm->mem;
+
+	for (u64 at = 0; at < size; at += PAGE_SIZE) {
+		u64 page = (base + at - ISA_HOLE_BASE) >> PAGE_SHIFT;
+
+		if (page >= ISA_HOLE_PAGES)
+			fatal("%#llx is not in the ISA hole", (unsigned long long)(base + at));
+		m->isa[page].read = read == MEMORY_NOTHING ? MEMORY_NOTHING : read + at;
+		m->isa[page].write = write == MEMORY_NOTHING ? MEMORY_NOTHING : write + at;
+	}
+	map_changed(vm);
+}
+
+static const struct board_map *find_board(const struct memory *m, u64 pa)
+{
+	for (unsigned i = 0; i < MAX_BOARD_MAPS; i++)
+		if (pa - m->board[i].base < m->board[i].size)
+			return &m->board[i];
+	return NULL;
+}
+
+static bool in_isa_hole(u64 pa)
+{
+	return pa - ISA_HOLE_BASE < ISA_HOLE_END - ISA_HOLE_BASE;
+}
+
+u8 *memory_special_ptr(const struct memory *m, u64 pa)
+{
+	const struct board_map *b;
+
+	if (in_isa_hole(pa)) {
+		u64 page = m->isa[(pa - ISA_HOLE_BASE) >> PAGE_SHIFT].read;
+		return page == MEMORY_NOTHING ? NULL : m->ram + page + (pa & PAGE_MASK);
+	}
+	if (pa >= RAM_HIGH_BASE && pa - RAM_HIGH_BASE < m->ram_size - m->low_size)
+		return m->ram + m->low_size + (pa - RAM_HIGH_BASE);
+	b = find_board(m, pa);
+	return b ? m->ram + b->offset + (pa - b->base) : NULL;
+}
+
+bool memory_special_writable(const struct memory *m, u64 pa)
+{
+	const struct board_map *b;
+
+	if (in_isa_hole(pa)) {
+		u64 page = (pa - ISA_HOLE_BASE) >> PAGE_SHIFT;
+		return m->isa[page].read == m->isa[page].write;
+	}
+	if (pa >= RAM_HIGH_BASE && pa - RAM_HIGH_BASE < m->ram_size - m->low_size)
+		return true;
+	b = find_board(m, pa);
+	return !b || b->writable;
+}
+
+void memory_write_special(struct vm *vm, u64 pa, const void *buf, size_t n)
+{
+	struct memory *m = &vm->mem;
+	u64 page = in_isa_hole(pa) ? m->isa[(pa - ISA_HOLE_BASE) >> PAGE_SHIFT].write : MEMORY_NOTHING;
+	const u8 *in = buf;
+
+	/* No translation was made from what cannot be read. Bytes one by one: the guest's FPU state may be in the registers. */
+	for (size_t i = 0; page != MEMORY_NOTHING && i < n; i++)
+		((volatile u8 *)m->ram)[page + (pa & PAGE_MASK) + i] = in[i];
 }
 
 /* How much of [pa, pa + n) can be handled as one piece: up to the page's end. */
@@ -120,7 +267,9 @@ bool phys_write(struct vm *vm, u64 pa, const void *buf, size_t n)
 		size_t k = piece(pa, n);
 		u8 *p = ram_ptr(&vm->mem, pa);
 
-		if (p) {
+		if (p && !memory_is_writable(&vm->mem, pa)) {
+			memory_write_special(vm, pa, in, k);
+		} else if (p) {
 			memcpy(p, in, k);
 			if (vm->vcpu)
 				smc_phys_write(vm, pa, k);

@@ -33,6 +33,7 @@ struct vcpu *vcpu_create(struct vm *vm)
 	v->mask15 = 15;
 	v->delivering = -1;
 	v->pending.vector = -1;
+	v->work_end = &v->work;
 	pthread_mutex_init(&v->kick_lock, NULL);
 	pthread_condattr_t attr;
 	pthread_condattr_init(&attr);
@@ -119,6 +120,40 @@ void vcpu_set_event(struct vcpu *v, u32 bits)
 	pthread_mutex_lock(&v->kick_lock);
 	arm(v);
 	pthread_mutex_unlock(&v->kick_lock);
+}
+
+void vcpu_post(struct vcpu *v, struct vcpu_work *w)
+{
+	pthread_mutex_lock(&v->kick_lock);
+	if (!w->queued) {
+		w->queued = true;
+		w->next = NULL;
+		*v->work_end = w;
+		v->work_end = &w->next;
+	}
+	pthread_mutex_unlock(&v->kick_lock);
+	vcpu_set_event(v, EV_WORK);
+}
+
+void vcpu_do_work(struct vcpu *v)
+{
+	struct vcpu_work *w;
+
+	vcpu_clear_event(v, EV_WORK);
+	for (;;) {
+		pthread_mutex_lock(&v->kick_lock);
+		w = v->work;
+		if (w) {
+			v->work = w->next;
+			if (!v->work)
+				v->work_end = &v->work;
+			w->queued = false;
+		}
+		pthread_mutex_unlock(&v->kick_lock);
+		if (!w)
+			return;
+		w->fn(w->opaque);
+	}
 }
 
 void vcpu_clear_event(struct vcpu *v, u32 bits)

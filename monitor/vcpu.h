@@ -4,8 +4,8 @@
  * Where guest state lives. While translated code runs, EAX ECX EDX EBX EBP ESI EDI are in the host registers of the same name, ESP in r15d,
  * the arithmetic flags and DF in host RFLAGS, x87/MMX/SSE state in the host's. Everything else is here. While C runs (after a callout or in
  * the dispatcher) everything but the FPU is here; the FPU stays in the host's registers until fpu_save() is called. Invariant: C on the
- * vCPU thread that may use SSE or x87 (libc, libraries, devices, translator) runs only after fpu_park(v) or fpu_save(v). Files that run between (listed in
- * the Makefile as HOT) are built with -mgeneral-regs-only.
+ * vCPU thread that may use SSE or x87 (libc, libraries, devices, translator) runs only after fpu_park(v) or fpu_save(v). Files that run
+ * between (listed in the Makefile as HOT) are built with -mgeneral-regs-only.
  */
 #ifndef RINGER_VCPU_H
 #define RINGER_VCPU_H
@@ -50,6 +50,19 @@ enum {
 	EV_STOP = 1u << 3,  /* the machine ends, or stops */
 	EV_STATS = 1u << 4, /* print statistics (SIGUSR1) */
 	EV_TLB = 1u << 5,   /* physical addresses mean something else now (A20) */
+	EV_MAP = 1u << 6,   /* and other memory lies behind them: translations are void */
+	EV_WORK = 1u << 7,  /* vcpu_post */
+};
+
+/*
+ * Something that a device wants done on the vCPU's thread: what touches guest memory (DMA) or the memory map is nobody else's business, for
+ * translations depend on both. The owner keeps it, in place, until fn has been called; it may be posted again from then on.
+ */
+struct vcpu_work {
+	void (*fn)(void *opaque);
+	void *opaque;
+	struct vcpu_work *next;
+	bool queued;
 };
 
 /* CPUID model, see cpuid.h. */
@@ -127,6 +140,7 @@ struct vcpu {
 	pthread_t thread;
 	pthread_mutex_t kick_lock;
 	pthread_cond_t halt_cond;		 /* with kick_lock: wakes a halted vCPU */
+	struct vcpu_work *work, **work_end;	 /* kick_lock */
 	bool poll_armed;			 /* kick_lock */
 	void *poll_page;			 /* translated code loads from it at backward branches; PROT_NONE while armed */
 	bool fpu_loaded;			 /* guest FPU state is in the host's registers (true) or in fx (false) */
@@ -141,12 +155,18 @@ struct vcpu {
 void vcpu_set_event(struct vcpu *v, u32 bits);
 void vcpu_clear_event(struct vcpu *v, u32 bits);
 
+/* Has w->fn called on the vCPU's thread, with vm->lock held, before its next instruction at a safepoint, also in HLT. No-op if w is queued.
+ */
+void vcpu_post(struct vcpu *v, struct vcpu_work *w);
+
 /* ---- life cycle: before and after the vCPU's thread runs ---- */
 struct vcpu *vcpu_create(struct vm *vm);
 void vcpu_free(struct vcpu *v);
 
 /* ---- vCPU thread only ---- */
 
+/* Calls what vcpu_post has queued. vm->lock held; the FPU parked. */
+void vcpu_do_work(struct vcpu *v);
 /* Runs until the machine ends. */
 void vcpu_run(struct vcpu *v);
 /* Architectural reset state, SDM Vol. 3A table 9-1; then the loader's entry state is applied by the caller. */
@@ -154,8 +174,8 @@ void vcpu_reset(struct vcpu *v);
 /* Saves the guest's FPU state into v->fx and gives the host its own control words back; no-op when it is there already. */
 void fpu_save(struct vcpu *v);
 /*
- * The same for C that is to run with SSE but not with the x87, as all of it but long double does: a tenth of the cost. The guest's x87 state
- * stays in the host's registers, v->fx is not whole until fpu_save.
+ * The same for C that is to run with SSE but not with the x87, as all of it but long double does: a tenth of the cost. The guest's x87
+ * state stays in the host's registers, v->fx is not whole until fpu_save.
  */
 void fpu_park(struct vcpu *v);
 

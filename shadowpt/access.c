@@ -55,7 +55,7 @@ void access_check(struct vcpu *v, u32 linear, u32 n, int acc)
 void access_phys_read(struct vcpu *v, u64 pa, void *buf, u32 n)
 {
 	u8 *p = ram_ptr(&v->vm->mem, pa), *out = buf;
-	if (likely(p && !memory_is_hole(pa))) {
+	if (likely(p)) {
 		copy(buf, p, n);
 		return;
 	}
@@ -71,9 +71,13 @@ void access_phys_write(struct vcpu *v, u64 pa, const void *buf, u32 n)
 {
 	u8 *p = ram_ptr(&v->vm->mem, pa);
 	const u8 *in = buf;
-	if (likely(p && !memory_is_hole(pa))) {
+	if (likely(p && memory_is_writable(&v->vm->mem, pa))) {
 		copy(p, buf, n);
 		smc_phys_write(v->vm, pa, n);
+		return;
+	}
+	if (p) {
+		memory_write_special(v->vm, pa, buf, n);
 		return;
 	}
 	fpu_park(v);

@@ -26,10 +26,4 @@ void access_check(struct vcpu *v, u32 linear, u32 n, int acc);
 void access_phys_read(struct vcpu *v, u64 pa, void *buf, u32 n);
 void access_phys_write(struct vcpu *v, u64 pa, const void *buf, u32 n);
 
-/* The legacy video hole is memory-mapped I/O, although the linear view has bytes behind it. */
-static inline bool memory_is_hole(u64 pa)
-{
-	return pa - 0xa0000 < 0x20000;
-}
-
 #endif

@@ -121,7 +121,7 @@ static u64 fill(struct vcpu *v, u32 linear, int acc, const struct walk *w)
 {
 	struct softmmu *m = v->mmu;
 	u8 *host = ram_ptr(&v->vm->mem, w->pa);
-	if (unlikely(!host) || memory_is_hole(w->pa))
+	if (unlikely(!host))
 		return 0;
 	u32 page = linear >> PAGE_SHIFT, set = acc & ACC_USER ? MMU_USER : MMU_SUPERVISOR, which = page << 1 | set;
 	u64 delta = (u64)host - linear;

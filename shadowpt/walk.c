@@ -50,7 +50,7 @@ static void fetch(struct vcpu *v, struct level *l, u64 pa, bool wide)
 /* Sets bits in an entry; false if somebody changed it meanwhile (the walk starts again). A and D are in the low byte. */
 static bool set_bits(struct vcpu *v, struct level *l, u32 bits)
 {
-	if ((l->value & bits) == bits || !l->host)
+	if ((l->value & bits) == bits || !l->host || !memory_is_writable(&v->vm->mem, l->pa))
 		return true;
 	u32 old = (u32)l->value;
 	if (!__atomic_compare_exchange_n((u32 *)l->host, &old, old | bits, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
@@ -165,6 +165,8 @@ static int walk_any(struct vcpu *v, u32 linear, int acc, struct walk *w, bool co
 		while (err == WALK_AGAIN);
 	}
 	w->pa = a20(v, w->pa);
+	/* Writes to ROM are the monitor's business. */
+	w->writable = w->writable && memory_is_writable(&v->vm->mem, w->pa);
 	return err;
 }
 

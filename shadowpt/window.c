@@ -475,8 +475,10 @@ static struct region *need_region(struct vcpu *v, struct window *w, u32 number, 
 static int page_rights(struct vcpu *v, u64 pa, int prot)
 {
 	u8 *host = ram_ptr(&v->vm->mem, pa);
-	if (!host || memory_is_hole(pa))
+	if (!host)
 		return PROT_NONE;
+	if (!memory_is_writable(&v->vm->mem, pa))
+		prot &= ~PROT_WRITE;
 	struct page_desc *d = smc_page(v, ram_page(&v->vm->mem, host));
 	return must_not_write(v, d) ? prot & ~PROT_WRITE : prot;
 }
@@ -580,7 +582,7 @@ enum window_fault window_fault(struct vcpu *v, u64 offset, bool write, u32 *erro
 	}
 	u8 *host = ram_ptr(&v->vm->mem, walk.pa);
 	/* The supervisor's window is shared by all address spaces, whose user pages differ. */
-	if (!host || memory_is_hole(walk.pa) || (w->kernel && (walk.user || *churn(v, page) > CHURN_LIMIT)))
+	if (!host || (w->kernel && (walk.user || *churn(v, page) > CHURN_LIMIT)))
 		return WINDOW_GUILTY;
 	struct page_desc *d = smc_page(v, ram_page(&v->vm->mem, host));
 	bool writable = walk.writable && !must_not_write(v, d);
