@@ -163,6 +163,8 @@ diff-long: $(B)/ringer $(DIFF_PROGRAMS)
 
 .PHONY: diff diff-long
 
+-include tests/fuzz/fuzz.mk
+
 # --- upkeep ---
 install-deps:
 	scripts/install-deps.sh
