@@ -205,7 +205,7 @@ static void count_mappings(struct vcpu *v, struct window *w, s32 n)
 
 static void reset(struct vcpu *v, struct window *w)
 {
-	if (!w->mappings)
+	if (!w->mappings && !w->live_count)
 		return;
 	w->activity += 4 + w->mappings / 8;
 	unmap(w, 0, 1u << 20);
@@ -592,8 +592,12 @@ enum window_fault window_fault(struct vcpu *v, u64 offset, bool write, u32 *erro
 		return WINDOW_GUILTY;
 	/* The tables themselves may be what is accessed: they are traced now. */
 	writable = writable && !d->traces;
-	if (write && !writable)
+	if (write && !writable) {
+		/* A region lives only while it maps something. */
+		if (!r->count)
+			drop_region(v, w, page / REGION_PAGES);
 		return WINDOW_GUILTY;
+	}
 	v->stats.window_fills++;
 	w->activity++;
 	if (!map_around(v, w, r, page, walk.pa, writable ? PROT_READ | PROT_WRITE : PROT_READ)) {
