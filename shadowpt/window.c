@@ -489,8 +489,8 @@ static int neighbour(struct vcpu *v, const struct window *w, const struct region
 	if (!p || !v->vm->mem.a20_open)
 		return PROT_NONE;
 	u64 e = r->entry_size == 4 ? *(const u32 *)p : *(const u64 *)p, both = e & r->pde;
-	/* P and A; nothing reserved; U = 1 in a user's window only. */
-	if ((e & 0x21) != 0x21 || (r->entry_size == 8 && (e >> CPU_PHYS_BITS & 0x7ffffff)) || !(both & 4) != w->kernel)
+	/* P and A; nothing reserved (of a PAE entry all above the address, XD too unless there is NXE); U = 1 in a user's window only. */
+	if ((e & 0x21) != 0x21 || e >> CPU_PHYS_BITS & (v->efer & EFER_NXE ? 0x7ffffff : 0xfffffff) || !(both & 4) != w->kernel)
 		return PROT_NONE;
 	*pa = e & (r->entry_size == 4 ? 0xfffff000ull : 0xffffff000ull);
 	/* W and D. */
