@@ -103,7 +103,7 @@ demo: install-deps
 	$(Q)RINGER=$(B)/ringer scripts/demo.sh $(GUEST)
 
 check: install-deps
-	$(BUILD) all guestos $(B)/tests/unit/unit
+	$(BUILD) all guestos $(B)/tests/unit/unit fuzz
 	$(Q)MODE=$(MODE) tests/run.sh
 
 # The stress cases of `make check`, but SOAK seconds each: half an hour in all.

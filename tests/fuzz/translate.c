@@ -10,6 +10,7 @@
 
 #include <Zydis/Zydis.h>
 
+#include "cache/jc.h"
 #include "cache/smc.h"
 #include "cache/tc.h"
 #include "translator/mode.h"
@@ -188,7 +189,7 @@ static void check_tu(struct tu *tu)
 	REQUIRE(v->xlate->cold_count <= MAX_COLD, "%u stubs", v->xlate->cold_count);
 	REQUIRE(tu->insn_count > 0 && tu->insn_count <= TU_MAX_INSNS, "%u instructions", tu->insn_count);
 	REQUIRE(tu->exit_count <= TU_MAX_EXITS, "%u exits", tu->exit_count);
-	REQUIRE(tu->head < tu->body && tu->body <= tu->cold && tu->cold <= tu->end, "parts out of order");
+	REQUIRE(tu->head <= tu->body && tu->body <= tu->cold && tu->cold <= tu->end, "parts out of order");
 	REQUIRE(tc->used <= tc->size && tc->tu_count <= tc->tu_max && tc->insn_count <= tc->insn_max && tc->exit_count <= tc->exit_max &&
 			tc->emu_count <= tc->emu_max,
 		"the arenas overflow");
@@ -261,6 +262,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	u32 base = layout & 1 ? RAM - CODE_SIZE : CODE;
 	if (layout & 2)
 		offset = (u16)(PAGE_SIZE - 1 - offset % 16);
+	/* With jump caches that are not indexed by all of EIP, TUs have a head. */
+	v->tc->jc_entries = layout & 16 ? JC_HASHED_ENTRIES : JC_FLAT_ENTRIES;
 	/* In the last page of RAM an instruction straddles into nothing. */
 	u32 at = base + offset + (layout & 4 ? PAGE_SIZE : 0);
 	set_cpu(&in, at);
