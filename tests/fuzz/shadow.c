@@ -199,6 +199,18 @@ static void check_success(unsigned n, bool user, u32 off, bool write, u64 value,
 	tlb_learn();
 }
 
+/* What is written must be found: nothing like it may be there already. The AVL bits of an entry make the difference. */
+static u64 unlike(unsigned n, u32 off, u64 value)
+{
+	for (int user = 0; user < 2; user++) {
+		for (unsigned i = 0; i < tlb[n][user].count; i++) {
+			if (ram_at(tlb[n][user].entry[i].pa + off) == value)
+				return unlike(n, off, value + 0x200);
+		}
+	}
+	return value;
+}
+
 /* ---- operations ---- */
 
 static u64 pick_entry(struct input *in)
@@ -254,7 +266,7 @@ static void access_checked(unsigned n, u32 off, bool user, bool write, u64 value
 	static u64 got;
 	int acc = user ? ACC_USER : 0, expected = tlb_expect(n, off, user, write), raised;
 
-	got = value;
+	got = write ? unlike(n, off, value) : 0;
 	if (write)
 		raised = CATCH(v, lin_write(v, page_at(n) + off, got, 8, acc));
 	else
@@ -288,8 +300,8 @@ static void access_window(unsigned n, u32 off, bool write, u64 value)
 	}
 	tlb_learn();
 	for (int i = 0; i < TRIES; i++) {
-		u64 got = value;
 		int expected = tlb_expect(n, off, user, write);
+		u64 got = write ? unlike(n, off, value) : 0;
 
 		if (host_access(v->window->base + page_at(n) + off, write, &got)) {
 			check_success(n, user, off, write, got, v->window);
