@@ -61,7 +61,7 @@ static u32 pick_linear(struct input *in)
 	static const u16 low[] = {0, 1, 0x7ff, 0xfff};
 
 	if (v->cr4 & CR4_PAE)
-		return (where & 3u) << 30 | (where >> 2 & 3u) << 21 | (where & 0x80 ? 511u << 21 : 0) | (where >> 4 & 3u) << 12 |
+		return (where & 3u) << 30 | (where >> 2 & 3u) << 21 | (where & 0x80 ? 508u << 21 : 0) | (where >> 4 & 3u) << 12 |
 		       (where & 0x40 ? 508u << 12 : 0) | low[offset & 3];
 	return (where & 7u) << 22 | (where & 0x80 ? 1016u << 22 : 0) | (where >> 3 & 7u) << 12 | (where & 0x40 ? 1016u << 12 : 0) |
 	       low[offset & 3];
@@ -75,8 +75,10 @@ static void write_entry(struct input *in)
 	u64 value = frame_at(frame) | (flags & 0xfff);
 
 	if (flags & 0x8000)
-		value ^= 1ull << (odd & 63);
-	put(table_at(table) + ((index & 15) + (index & 0x80 ? entries - 16 : 0)) * size, value, size);
+		value ^= 1ull << (12 + odd % 52);
+	/* Half of them are directory entries. */
+	u64 at = !(table & 0x80) ? table_at(table) : v->cr4 & CR4_PAE ? v->pdpte[table & 3] & ~(u64)PAGE_MASK : v->cr3;
+	put(at + ((index & 7) + (index & 0x80 ? entries - 8 : 0)) * size, value, size);
 }
 
 static void access_both(struct input *in, bool peek)
