@@ -4,6 +4,7 @@
 # Environment: FUZZ_SECONDS (each, default 8; 0: only the replay), FUZZ_JOBS (targets at a time, default 2). What is found is kept in
 # build/fuzz/found and read again next time; what crashes is in build/fuzz/crashes: add it to the corpus once it is understood.
 set -u
+shopt -s nullglob
 cd "$(dirname "$0")/../.." || exit 1
 self=tests/fuzz/run.sh
 
