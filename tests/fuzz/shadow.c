@@ -35,7 +35,8 @@ struct entry {
 };
 
 static struct vcpu *v;
-static int scratch; /* a file through which host addresses are probed */
+static unsigned last_page; /* of the last access */
+static int scratch;	   /* a file through which host addresses are probed */
 static struct {
 	unsigned count;
 	struct entry entry[MAX_ENTRIES];
@@ -231,14 +232,28 @@ static u64 pick_entry(struct input *in)
 	return value;
 }
 
-static void write_table(struct input *in)
+/* The leaf entry that maps a page, or the directory entry that does not. */
+static u64 leaf_of(unsigned n)
+{
+	struct ref_machine m = ref_machine(v, v->features & CPUF_PSE36);
+	struct ref_walk r = ref_walk(&m, page_at(n), 0, false);
+
+	if (!r.table_pa)
+		return r.pde_pa;
+	return r.table_pa + (v->cr4 & CR4_PAE ? (page_at(n) >> 12 & 511) * 8 : (page_at(n) >> 12 & 1023) * 4);
+}
+
+/* Any entry of any table, or the one behind the last access. */
+static void write_table(struct input *in, bool last)
 {
 	static const u16 indexes[] = {0, 1, 2, 15, 16, 512, 513, 527, 528, 768, 3, 14, 17, 511, 1023, 769};
 	u8 where = take8(in);
 	unsigned size = v->cr4 & CR4_PAE ? 8 : 4;
-	u64 value = pick_entry(in);
+	u64 value = pick_entry(in), at = table_at(where) + indexes[where >> 4] * size % PAGE_SIZE;
 
-	phys_write(v->vm, table_at(where) + indexes[where >> 4] * size % PAGE_SIZE, &value, size);
+	if (last && is_table(leaf_of(last_page)))
+		at = leaf_of(last_page);
+	phys_write(v->vm, at, &value, size);
 	tlb_learn();
 }
 
@@ -333,6 +348,7 @@ static void access_any(struct input *in, bool window)
 	if (write && (how & 4) && !(v->cr4 & CR4_PAE))
 		value |= value << 32;
 	v->cpl = where & 0x80 ? 3 : 0;
+	last_page = where & 15;
 	if (window)
 		access_window(where & 15, offsets[where >> 4 & 7], write, value);
 	else
@@ -495,6 +511,7 @@ static void start_over(void)
 	memset(ws->heat, 0, sizeof(ws->heat));
 	memset(v->vm->mem.ram + TABLE_BASE, 0, TABLES * PAGE_SIZE);
 	memset(tlb, 0, sizeof(tlb));
+	last_page = 0;
 }
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
@@ -514,10 +531,10 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		case 1:
 		case 2:
 		case 3:
-			write_table(&in);
+			write_table(&in, op & 0x80);
 			break;
 		case 4: {
-			u8 n = op >> 4;
+			unsigned n = op & 0x80 ? last_page : op >> 4 | 8u * (last_page & 1);
 			mmu_invlpg(v, page_at(n) + 4);
 			tlb_invlpg(n);
 			break;
