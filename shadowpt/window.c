@@ -711,7 +711,18 @@ static bool hold_root(struct vcpu *v, struct window *w, int i, u64 pa)
 	return true;
 }
 
-/* A region keeps what it holds if the new address space has the same directory entry for it; A and D aside. */
+static bool has_writable(const struct region *r)
+{
+	for (u32 i = 0; i < REGION_PAGES / 64; i++)
+		if (r->writable[i])
+			return true;
+	return false;
+}
+
+/*
+ * A region keeps what it holds if the new address space has the same directory entry for it, in which an access has nothing to set: A is
+ * there, and, in the entry of a large page, D if a write could go through.
+ */
 static bool same_entry(struct vcpu *v, const struct region *r, const u64 root[4])
 {
 	bool pae = r->entry_size == 8;
@@ -720,7 +731,10 @@ static bool same_entry(struct vcpu *v, const struct region *r, const u64 root[4]
 	const u8 *p = dir ? ram_ptr(&v->vm->mem, pa) : NULL;
 	if (!p)
 		return false;
-	return !(((pae ? *(const u64 *)p : *(const u32 *)p) ^ r->pde) & ~0x60ull);
+	u64 e = pae ? *(const u64 *)p : *(const u32 *)p;
+	if (((e ^ r->pde) & ~0x60ull) || !(e & 0x20))
+		return false;
+	return r->table_pa || (e & 0x40) || !has_writable(r);
 }
 
 /* The supervisor's window goes over to the current address space. */

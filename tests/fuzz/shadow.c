@@ -405,8 +405,9 @@ static void check_host_page(const struct window *w, u32 linear, u64 offset, bool
 	struct ref_walk r = ref_walk(m, linear, w->kernel ? 0 : ACC_USER, false);
 	struct page_desc *d = smc_page(v, (u32)(offset >> PAGE_SHIFT));
 
-	REQUIRE(r.error == -1 && r.pa == offset && r.user == !w->kernel && r.accessed, "%#x is mapped to %#llx, the tables say %d, %#llx",
-		linear, (unsigned long long)offset, r.error, (unsigned long long)r.pa);
+	REQUIRE(r.error == -1 && r.pa == offset && r.user == !w->kernel && r.accessed,
+		"%#x is mapped to %#llx in the %s window, the tables say %d, %#llx, U %d, A %d", linear, (unsigned long long)offset,
+		w->kernel ? "supervisor's" : "user's", r.error, (unsigned long long)r.pa, r.user, r.accessed);
 	REQUIRE(!writable || (r.may_write && r.dirty), "%#x is writable", linear);
 	REQUIRE(!writable || (!d->granules && !d->traces), "%#x is writable and holds code or tables", linear);
 }
