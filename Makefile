@@ -103,7 +103,7 @@ demo: install-deps
 	$(Q)RINGER=$(B)/ringer scripts/demo.sh $(GUEST)
 
 check: install-deps
-	$(BUILD) all guestos $(B)/tests/unit/unit
+	$(BUILD) all guestos $(B)/tests/unit/unit fuzz
 	$(Q)MODE=$(MODE) tests/run.sh
 
 # The stress cases of `make check`, but SOAK seconds each: half an hour in all.
@@ -162,6 +162,8 @@ diff-long: $(B)/ringer $(DIFF_PROGRAMS)
 	build/diff/diff --runner $(B)/ringer --accel bt,flavour=$(FLAVOUR) --seed $(SEED) --cases $(CASES)
 
 .PHONY: diff diff-long
+
+-include tests/fuzz/fuzz.mk
 
 # --- upkeep ---
 install-deps:

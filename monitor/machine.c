@@ -70,8 +70,10 @@ static void or_gate_save(void *opaque, struct state *s)
 static void or_gate_load(void *opaque, struct state *s)
 {
 	struct or_gate *g = opaque;
+	u8 levels = state_get_u8_max(s, 3);
 
-	g->levels = state_get_u8_max(s, 3);
+	if (!s->error)
+		g->levels = levels;
 }
 
 static void or_gate_free(void *opaque)

@@ -18,6 +18,8 @@ needs=(
 	"gzip|command -v gzip"
 	"xz-utils|command -v xz"
 	"clang-format|command -v clang-format"
+	"clang|command -v clang"
+	"libclang-rt-dev|fuzzer"
 	"qemu-system-x86|command -v qemu-system-i386"
 	"python3|command -v python3"
 )
@@ -28,6 +30,10 @@ header() {
 # What gcc -m32 needs: its own 32-bit libgcc.
 multilib() {
 	[ -e "$(gcc -m32 -print-libgcc-file-name 2>/dev/null)" ]
+}
+# libFuzzer and the sanitizers of the clang that there is. (Distributions older than the package's name ship them with clang itself.)
+fuzzer() {
+	[ -n "$(find "$(clang -print-resource-dir)" -name 'libclang_rt.fuzzer*.a' -print -quit)" ]
 }
 
 missing=()

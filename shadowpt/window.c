@@ -205,7 +205,7 @@ static void count_mappings(struct vcpu *v, struct window *w, s32 n)
 
 static void reset(struct vcpu *v, struct window *w)
 {
-	if (!w->mappings)
+	if (!w->mappings && !w->live_count)
 		return;
 	w->activity += 4 + w->mappings / 8;
 	unmap(w, 0, 1u << 20);
@@ -491,8 +491,8 @@ static int neighbour(struct vcpu *v, const struct window *w, const struct region
 	if (!p || !v->vm->mem.a20_open)
 		return PROT_NONE;
 	u64 e = r->entry_size == 4 ? *(const u32 *)p : *(const u64 *)p, both = e & r->pde;
-	/* P and A; nothing reserved; U = 1 in a user's window only. */
-	if ((e & 0x21) != 0x21 || (r->entry_size == 8 && (e >> CPU_PHYS_BITS & 0x7ffffff)) || !(both & 4) != w->kernel)
+	/* P and A; nothing reserved (of a PAE entry all above the address, XD too unless there is NXE); U = 1 in a user's window only. */
+	if ((e & 0x21) != 0x21 || e >> CPU_PHYS_BITS & (v->efer & EFER_NXE ? 0x7ffffff : 0xfffffff) || !(both & 4) != w->kernel)
 		return PROT_NONE;
 	*pa = e & (r->entry_size == 4 ? 0xfffff000ull : 0xffffff000ull);
 	/* W and D. */
@@ -594,8 +594,12 @@ enum window_fault window_fault(struct vcpu *v, u64 offset, bool write, u32 *erro
 		return WINDOW_GUILTY;
 	/* The tables themselves may be what is accessed: they are traced now. */
 	writable = writable && !d->traces;
-	if (write && !writable)
+	if (write && !writable) {
+		/* A region lives only while it maps something. */
+		if (!r->count)
+			drop_region(v, w, page / REGION_PAGES);
 		return WINDOW_GUILTY;
+	}
 	v->stats.window_fills++;
 	w->activity++;
 	if (!map_around(v, w, r, page, walk.pa, writable ? PROT_READ | PROT_WRITE : PROT_READ)) {
@@ -709,7 +713,18 @@ static bool hold_root(struct vcpu *v, struct window *w, int i, u64 pa)
 	return true;
 }
 
-/* A region keeps what it holds if the new address space has the same directory entry for it; A and D aside. */
+static bool has_writable(const struct region *r)
+{
+	for (u32 i = 0; i < REGION_PAGES / 64; i++)
+		if (r->writable[i])
+			return true;
+	return false;
+}
+
+/*
+ * A region keeps what it holds if the new address space has the same directory entry for it, in which an access has nothing to set: A is
+ * there, and, in the entry of a large page, D if a write could go through.
+ */
 static bool same_entry(struct vcpu *v, const struct region *r, const u64 root[4])
 {
 	bool pae = r->entry_size == 8;
@@ -718,7 +733,10 @@ static bool same_entry(struct vcpu *v, const struct region *r, const u64 root[4]
 	const u8 *p = dir ? ram_ptr(&v->vm->mem, pa) : NULL;
 	if (!p)
 		return false;
-	return !(((pae ? *(const u64 *)p : *(const u32 *)p) ^ r->pde) & ~0x60ull);
+	u64 e = pae ? *(const u64 *)p : *(const u32 *)p;
+	if (((e ^ r->pde) & ~0x60ull) || !(e & 0x20))
+		return false;
+	return r->table_pa || (e & 0x40) || !has_writable(r);
 }
 
 /* The supervisor's window goes over to the current address space. */

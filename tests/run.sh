@@ -1,6 +1,6 @@
 #!/bin/bash
 # `make check`: runs every suite and adds up their checks. The last line is "N passed, N failed"; the exit status says whether all is well.
-# Environment: MODE (the build to test).
+# Environment: MODE (the build to test), FUZZ_SECONDS (of each fuzz target, default 8).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -53,6 +53,7 @@ for maps in 300 5000; do
 	KERNELS=shadow suite guestos-max-maps-$maps guestos/run.sh "$ringer" -accel bt,flavour=direct,max-maps=$maps
 done
 suite cli tests/cli/run.sh "$ringer"
+suite fuzz tests/fuzz/run.sh
 suite diff make --no-print-directory MODE="$mode" diff
 if scripts/fetch-guests.sh && scripts/mkinitramfs.sh; then
 	suite lockstep python3 tests/lockstep/run.py --runner "$ringer"

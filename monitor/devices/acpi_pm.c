@@ -190,7 +190,7 @@ static void pm_load(void *opaque, struct state *s)
 	a->smi[0] = n.smi[0];
 	a->smi[1] = n.smi[1];
 	/* At once, but not here: a load must not change what it has loaded. */
-	if (a->enable & PM1_TMR)
+	if ((a->enable & PM1_TMR) && !(a->status & PM1_TMR))
 		timer_mod(&a->timer, 0);
 	else
 		timer_del(&a->timer);

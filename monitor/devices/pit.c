@@ -544,6 +544,7 @@ static void pit_save(void *opaque, struct state *s)
 	state_put_u64(s, p->edge);
 	state_put_u32(s, p->backlog);
 	state_put_u64(s, p->delivered_ns);
+	state_put_u64(s, p->timer.armed ? p->timer.deadline : 0);
 }
 
 static void channel_load(struct channel *c, struct state *s)
@@ -579,7 +580,7 @@ static void pit_load(void *opaque, struct state *s)
 	struct pit *p = opaque;
 	struct channel ch[3];
 	u8 port61;
-	u64 edge, delivered_ns;
+	u64 edge, delivered_ns, deadline;
 	u32 backlog;
 
 	for (int i = 0; i < 3; i++)
@@ -588,6 +589,7 @@ static void pit_load(void *opaque, struct state *s)
 	edge = state_get_u64(s);
 	backlog = state_get_u32_max(s, PIT_HZ);
 	delivered_ns = state_get_u64_max(s, CLOCK_MAX);
+	deadline = state_get_u64_max(s, CLOCK_MAX);
 	if (s->error || (edge != NO_EDGE && edge > CLOCK_MAX)) {
 		s->error = true;
 		return;
@@ -600,7 +602,7 @@ static void pit_load(void *opaque, struct state *s)
 	p->delivered_ns = delivered_ns;
 	/* Through the timer even if something is due: a load must not change what it has loaded. */
 	if (backlog || edge != NO_EDGE)
-		timer_mod(&p->timer, backlog ? 0 : ns_of(edge));
+		timer_mod(&p->timer, deadline);
 	else
 		timer_del(&p->timer);
 }
@@ -627,5 +629,5 @@ void pit_create(struct vm *vm, struct pic *pic)
 	pit_reset(p);
 	io_register(vm, &(struct port_range){PIT_COUNTER, PIT_CONTROL, 1, pit_read, pit_write, p});
 	io_register(vm, &(struct port_range){PORT_61, PORT_61, 1, port61_read, port61_write, p});
-	device_register(vm, &(struct device){"pit", 1, p, pit_reset, pit_save, pit_load, pit_free});
+	device_register(vm, &(struct device){"pit", 2, p, pit_reset, pit_save, pit_load, pit_free});
 }

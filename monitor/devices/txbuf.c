@@ -67,9 +67,13 @@ void txbuf_save(struct txbuf *t, struct state *s)
 void txbuf_load(struct txbuf *t, struct state *s)
 {
 	u32 len = state_get_u32_max(s, TXBUF_SIZE);
+	u8 buf[TXBUF_SIZE];
 
-	state_get(s, t->buf, len);
-	t->len = s->error ? 0 : len;
+	state_get(s, buf, len);
+	if (s->error)
+		return;
+	memcpy(t->buf, buf, len);
+	t->len = len;
 	txbuf_arm(t);
 }
 

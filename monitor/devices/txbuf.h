@@ -31,7 +31,7 @@ static inline u32 txbuf_room(const struct txbuf *t)
 {
 	return TXBUF_SIZE - t->len;
 }
-/* What the back end has not taken yet. */
+/* What the back end has not taken yet. A load from a stream with an error, whoever found it, changes nothing. */
 void txbuf_save(struct txbuf *t, struct state *s);
 void txbuf_load(struct txbuf *t, struct state *s);
 /* The last attempt; the rest is dropped. Before the back end is closed. */

@@ -456,6 +456,7 @@ static void uart_save(void *opaque, struct state *s)
 	state_put_u8(s, u->char_errors);
 	state_put_u8(s, u->thr_pending);
 	state_put_u8(s, u->timed_out);
+	state_put_u64(s, u->timeout.armed ? u->timeout.deadline : 0);
 	state_put(s, u->fifo, sizeof(u->fifo));
 	state_put(s, u->errors, sizeof(u->errors));
 	state_put_u8(s, u->head);
@@ -467,6 +468,7 @@ static void uart_load(void *opaque, struct state *s)
 {
 	struct uart *u = opaque;
 	struct uart n = {0};
+	u64 deadline;
 
 	n.ier = state_get_u8_max(s, 0x0f);
 	n.fcr = state_get_u8(s);
@@ -479,12 +481,15 @@ static void uart_load(void *opaque, struct state *s)
 	n.char_errors = state_get_u8(s);
 	n.thr_pending = state_get_bool(s);
 	n.timed_out = state_get_bool(s);
+	deadline = state_get_u64(s);
 	state_get(s, n.fifo, sizeof(n.fifo));
 	state_get(s, n.errors, sizeof(n.errors));
 	n.head = state_get_u8_max(s, FIFO_SIZE - 1);
 	n.count = state_get_u8_max(s, FIFO_SIZE);
 	if ((n.fcr & ~0xc9) || (n.overrun & ~LSR_OE) || (n.char_errors & ~LSR_ERRORS) || n.count > uart_capacity(&n))
 		s->error = true;
+	/* Last in the stream, but first to be taken: until then nothing has changed that an error would leave behind. */
+	txbuf_load(&u->tx, s);
 	if (s->error)
 		return;
 	u->ier = n.ier;
@@ -501,9 +506,11 @@ static void uart_load(void *opaque, struct state *s)
 	memcpy(u->errors, n.errors, sizeof(u->errors));
 	u->head = n.head;
 	u->count = n.count;
-	uart_start_timeout(u);
 	u->timed_out = n.timed_out;
-	txbuf_load(&u->tx, s);
+	if (deadline)
+		timer_mod(&u->timeout, deadline);
+	else
+		timer_del(&u->timeout);
 	uart_update(u);
 }
 
@@ -534,5 +541,5 @@ void uart_create(struct vm *vm, const char *name, u16 iobase, struct irq irq, st
 		chardev_attach(chr, &(struct chardev_client){u, uart_can_receive, uart_receive, uart_event});
 	uart_reset(u);
 	io_register(vm, &(struct port_range){iobase, iobase + 7, 1, uart_read, uart_write, u});
-	device_register(vm, &(struct device){name, 1, u, uart_reset, uart_save, uart_load, uart_free});
+	device_register(vm, &(struct device){name, 2, u, uart_reset, uart_save, uart_load, uart_free});
 }

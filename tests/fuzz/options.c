@@ -1,0 +1,93 @@
+/*
+ * The command line: an input is one, its arguments separated by newlines. The parser must end it with a message or leave options that
+ * whoever reads them may rely on. Then the CPU that they describe answers CPUID.
+ */
+#include "tests/fuzz/catch.h"
+
+#include "monitor/cpuid.h"
+#include "monitor/options.h"
+
+#define MAX_ARGS 64
+
+static struct options o;
+
+static bool in_args(const char *s, char **argv, int argc)
+{
+	for (int i = 0; i < argc; i++)
+		if (s >= argv[i] && s <= argv[i] + strlen(argv[i]))
+			return true;
+	return false;
+}
+
+static void check_options(char **argv, int argc)
+{
+	static const char *const fields[] = {"kernel", "initrd", "append", "debugcon", "log file"};
+	const char *const strings[] = {o.kernel, o.initrd, o.append, o.debugcon, o.log_file};
+
+	REQUIRE(o.kernel, "no kernel, and no message");
+	for (unsigned i = 0; i < ARRAY_SIZE(strings); i++)
+		REQUIRE(!strings[i] || in_args(strings[i], argv, argc), "%s is not an argument", fields[i]);
+	REQUIRE(o.ram_size >= 1 << 20 && o.ram_size <= 64ull << 30 && !(o.ram_size & PAGE_MASK), "%llu bytes of RAM",
+		(unsigned long long)o.ram_size);
+	REQUIRE(o.tc_size >= 1 << 20 && o.tc_size <= 1ull << 30, "%llu bytes of cache", (unsigned long long)o.tc_size);
+	REQUIRE(o.serial_count >= 1 && o.serial_count <= MAX_SERIALS, "%u serial ports", o.serial_count);
+	for (unsigned i = 0; i < o.serial_count; i++)
+		REQUIRE(o.serial[i], "serial port %u is nothing", i);
+	REQUIRE(o.flavour <= FLAVOUR_AUTO, "flavour %d", (int)o.flavour);
+	REQUIRE(!o.max_maps || o.max_maps >= 300, "max-maps %u", o.max_maps);
+	REQUIRE(o.debug_exit_iosize >= 1 && o.debug_exit_iosize <= 4 && o.debug_exit_iobase + o.debug_exit_iosize <= 0x10000,
+		"debug exit at %#x+%u", o.debug_exit_iobase, o.debug_exit_iosize);
+	REQUIRE(o.log_mask < 1u << LOG_CATEGORY_COUNT, "log mask %#x", o.log_mask);
+}
+
+static void ask_cpu(void)
+{
+	static struct vm vm;
+	static struct vcpu v;
+	static const u32 leaves[] = {0, 1, 2, 4, 7, 0xb, 0x15, 0x40000000, 0x80000000, 0x80000001, 0x80000002, 0x80000008, 0xffffffff};
+	u32 out[4];
+
+	vm.clock.tsc_hz = NS_PER_SEC;
+	v.vm = &vm;
+	v.model = NULL;
+	cpu_model_apply(&v, &o);
+	REQUIRE(v.model && v.model->name, "no model");
+	for (unsigned i = 0; i < ARRAY_SIZE(leaves); i++)
+		for (u32 sub = 0; sub < 3; sub++)
+			cpuid(&v, leaves[i], sub, out);
+	cpu_signature(v.model);
+}
+
+static void parse(int argc, char **argv)
+{
+	options_parse(&o, argc, argv);
+	check_options(argv, argc);
+	ask_cpu();
+}
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+{
+	static bool quiet;
+	static char text[4096];
+	static char *argv[MAX_ARGS + 2];
+	static int argc;
+
+	if (!quiet)
+		quiet = freopen("/dev/null", "w", stdout);
+	size = MIN(size, sizeof(text) - 1);
+	memcpy(text, data, size);
+	text[size] = '\0';
+	argc = 0;
+	argv[argc++] = "ringer";
+	for (char *s = text; *s && argc <= MAX_ARGS;) {
+		size_t n = strcspn(s, "\n");
+		char *next = s[n] ? s + n + 1 : s + n;
+
+		s[n] = '\0';
+		argv[argc++] = s;
+		s = next;
+	}
+	argv[argc] = NULL;
+	(void)RUNS(parse(argc, argv));
+	return 0;
+}
