@@ -8,7 +8,7 @@ WERROR ?= 1
 Q := $(if $(filter 1,$(V)),,@)
 
 CC ?= cc
-PKGS := zydis
+PKGS := zydis capstone
 CFLAGS_release := -O2 -g
 CFLAGS_debug := -Og -g3 -DRINGER_DEBUG
 CFLAGS_asan := -O1 -g -fsanitize=address -fno-omit-frame-pointer
@@ -24,7 +24,7 @@ CPPFLAGS := -I. -I$(B)/gen -D_GNU_SOURCE -DRINGER_VERSION='"$(VERSION)"'
 # Non-PIE: the translation cache lies below 2 GiB beside the text, so that every call and jump between them is rel32.
 CFLAGS := -std=gnu11 -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) -fno-pie -fno-strict-aliasing -pthread $(CFLAGS_$(MODE))
 LDFLAGS := -no-pie -pthread $(LDFLAGS_$(MODE))
-LDLIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -lZydis)
+LDLIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -lZydis -lcapstone)
 
 # Everything but main.c goes into the library that ringer and the unit tests link.
 SRCS := $(filter-out monitor/main.c,$(wildcard monitor/*.c monitor/devices/*.c shadowpt/*.c cache/*.c translator/*.c))
@@ -33,7 +33,8 @@ ASMS := $(wildcard monitor/*.S cache/*.S)
 HOT := monitor/exception.c monitor/segment.c monitor/segment_insn.c monitor/far.c monitor/priv.c monitor/io_insn.c monitor/legacy.c \
        monitor/string.c monitor/fpu_insn.c monitor/dispatch.c monitor/interrupt.c monitor/signal.c monitor/fpu.c \
        monitor/clock.c monitor/cpuid.c monitor/msr.c monitor/lockstep.c \
-       shadowpt/access.c shadowpt/walk.c shadowpt/softmmu.c shadowpt/window.c cache/tu.c cache/jc.c cache/smc.c
+       shadowpt/access.c shadowpt/walk.c shadowpt/softmmu.c shadowpt/window.c cache/tu.c cache/jc.c cache/smc.c \
+       translator/verify_chain.c
 OBJS := $(SRCS:%.c=$(B)/%.o) $(ASMS:%.S=$(B)/%.o)
 
 all: $(B)/ringer
