@@ -5,6 +5,8 @@
  * Invariant: an instruction that is passed on is on the list, has nothing but general, x87, MMX and XMM registers, and a single memory
  * operand at most.
  */
+#include <string.h>
+
 #include "translator/verify_impl.h"
 #include "translator/verify_table.h"
 
@@ -49,8 +51,7 @@ static const struct reg regs[X86_REG_ENDING] = {
 };
 /* clang-format on */
 
-/* Scans the prefixes; *n bytes of them. */
-static enum verify_rule scan_prefixes(const u8 *p, size_t avail, struct vinsn *in, size_t *n)
+static enum verify_rule scan_prefixes(const u8 *p, size_t avail, struct vinsn *in)
 {
 	static const u8 bit[256] = {[0x65] = P_GS, [0x67] = P_ADDR32, [0xf0] = P_LOCK, [0x66] = P_OPSIZE, [0xf3] = P_REP, [0xf2] = P_REPNE};
 	size_t i = 0;
@@ -70,7 +71,6 @@ static enum verify_rule scan_prefixes(const u8 *p, size_t avail, struct vinsn *i
 	in->vex = p[i] == 0xc4 || p[i] == 0xc5 || p[i] == 0x62 || p[i] == 0x8f;
 	if (in->vex && (in->prefixes || in->rex))
 		return VERIFY_PREFIX;
-	*n = i;
 	return VERIFY_OK;
 }
 
@@ -83,12 +83,27 @@ static u8 address_register(x86_reg reg)
 	return V_RIP;
 }
 
-/* Memory operands whose size Capstone has wrong. */
-static u8 memory_size(const struct vinsn *in, const cs_x86 *x, u8 size)
+/* Where Capstone gives a memory operand another size than the manuals do. */
+static u8 memory_size(const struct vinsn *in, u8 size)
 {
-	(void)x;
-	(void)in;
-	return size;
+	bool mmx = !(in->prefixes & P_OPSIZE);
+	switch (in->id) {
+	case X86_INS_COMISS:
+		return 4;
+	case X86_INS_COMISD:
+		return 8;
+	case X86_INS_FNSTSW:
+		return 2;
+	case X86_INS_PUNPCKLBW:
+	case X86_INS_PUNPCKLWD:
+	case X86_INS_PUNPCKLDQ:
+		return mmx ? 4 : size;
+	case X86_INS_ADD:
+	case X86_INS_ROL:
+		return (in->opcode & 1) && (in->prefixes & P_OPSIZE) && !(in->rex & 8) ? 2 : size;
+	default:
+		return size;
+	}
 }
 
 static enum verify_rule other_register(x86_reg reg)
@@ -124,7 +139,7 @@ static enum verify_rule take_operand(struct vinsn *in, const cs_x86 *x, unsigned
 		if (in->mem != V_NO_REG)
 			return in->effect & E_GLUE ? VERIFY_OK : VERIFY_MEMORY;
 		to->type = VOP_MEM;
-		to->size = memory_size(in, x, op->size);
+		to->size = memory_size(in, op->size);
 		in->mem = (u8)i;
 		in->base = address_register(op->mem.base);
 		in->index = address_register(op->mem.index);
@@ -147,21 +162,51 @@ static enum verify_rule check_flow(const struct vinsn *in)
 	return VERIFY_OK;
 }
 
+/* Capstone on the bytes at p; 0, or the instruction's number. */
+static u16 disassemble(csh cs, cs_insn *scratch, const u8 *p, size_t avail, u64 at)
+{
+	u8 fence[15];
+	/* SDM Vol. 2A, LFENCE: the r/m field is ignored; Capstone knows it as 0 only. */
+	if (avail >= 3 && p[0] == 0x0f && p[1] == 0xae && p[2] >= 0xe8) {
+		memcpy(fence, p, avail);
+		fence[2] &= 0xf8;
+		p = fence;
+	}
+	return cs_disasm_iter(cs, &p, &avail, &at, scratch) ? (u16)scratch->id : X86_INS_INVALID;
+}
+
+/*
+ * F2 and F3 must mean something: elsewhere Capstone ignores them, while a CPU may know another instruction by them. They do if it is
+ * another instruction without; strings and PAUSE are the exceptions.
+ */
+static bool rep_means_something(csh cs, cs_insn *scratch, const u8 *p, size_t avail, const struct vinsn *in)
+{
+	u8 without[15];
+	size_t n = 0;
+	if ((in->opcode >= 0xa4 && in->opcode <= 0xa7) || (in->opcode >= 0xaa && in->opcode <= 0xaf) || in->id == X86_INS_PAUSE)
+		return (in->prefixes & (P_REP | P_REPNE)) != (P_REP | P_REPNE);
+	bool prefix = true;
+	for (size_t i = 0; i < avail; i++) {
+		prefix = prefix && (p[i] == 0x65 || p[i] == 0x66 || p[i] == 0x67 || p[i] == 0xf0 || p[i] == 0xf2 || p[i] == 0xf3);
+		if (!prefix || (p[i] != 0xf2 && p[i] != 0xf3))
+			without[n++] = p[i];
+	}
+	return disassemble(cs, scratch, without, n, 0) != in->id;
+}
+
 enum verify_rule verify_decode(csh cs, cs_insn *scratch, const u8 *p, size_t avail, u64 at, struct vinsn *in)
 {
-	size_t prefixes = 0, left = MIN(avail, 15);
-	const u8 *code = p;
-	u64 address = at;
+	size_t left = MIN(avail, 15);
 	u16 off = in->off;
 
 	*in = (struct vinsn){.off = off, .mem = V_NO_REG, .base = V_NO_REG, .index = V_NO_REG};
-	enum verify_rule rule = scan_prefixes(p, left, in, &prefixes);
+	enum verify_rule rule = scan_prefixes(p, left, in);
 	if (rule)
 		return rule;
-	if (!cs_disasm_iter(cs, &code, &left, &address, scratch))
+	in->id = disassemble(cs, scratch, p, left, at);
+	if (in->id == X86_INS_INVALID)
 		return VERIFY_DECODE;
 	in->length = (u8)scratch->size;
-	in->id = (u16)scratch->id;
 	in->effect = effects[in->id];
 	if (in->effect & E_SENS)
 		return VERIFY_SENSITIVE;
@@ -178,6 +223,11 @@ enum verify_rule verify_decode(csh cs, cs_insn *scratch, const u8 *p, size_t ava
 		if (rule)
 			return rule;
 	}
+	/* Other NOPs than 90 and 0F 1F are something else on some CPUs. */
+	if (in->id == X86_INS_NOP && in->opcode == 0x0f && x->opcode[1] != 0x1f)
+		return VERIFY_UNLISTED;
+	if ((in->prefixes & (P_REP | P_REPNE)) && !rep_means_something(cs, scratch, p, left, in))
+		return VERIFY_PREFIX;
 	if (!(in->effect & E_FLOW))
 		return VERIFY_OK;
 	if (in->ops == 1 && in->op[0].type == VOP_IMM)
