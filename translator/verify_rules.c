@@ -28,7 +28,7 @@ struct field {
 	{                                                                                                                                  \
 		offsetof(struct vcpu, m), sizeof(((struct vcpu *)0)->m), how, kind                                                         \
 	}
-#define SEGMENT(n) FIELD(seg[n].base, READ, K_U32), FIELD(seg[n].full_read, READ, K_U32), FIELD(seg[n].full_write, READ, K_U32)
+#define SEGMENT(n) FIELD(seg[n].base, READ, K_U32), FIELD(seg[n].sel, READ, K_U32), FIELD(seg[n].full_read, READ, K_U32), FIELD(seg[n].full_write, READ, K_U32)
 
 /* The fields of struct vcpu that translated code may touch; writes of sysflags have a rule of their own. */
 static const struct field fields[] = {
