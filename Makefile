@@ -104,7 +104,7 @@ demo: install-deps
 	$(Q)RINGER=$(B)/ringer scripts/demo.sh $(GUEST)
 
 check: install-deps
-	$(BUILD) all guestos $(B)/tests/unit/unit
+	$(BUILD) all guestos $(B)/tests/unit/unit $(B)/tests/verify/mutate
 	$(Q)MODE=$(MODE) tests/run.sh
 
 # The stress cases of `make check`, but SOAK seconds each: half an hour in all.
@@ -156,13 +156,28 @@ build/diff/guest.elf: tests/diff/guest.c $(DIFF_HEADERS) $(GUEST_LIB) guestos/li
 
 diff: $(B)/ringer $(DIFF_PROGRAMS)
 	$(Q)status=0; for flavour in checked direct; do \
-		echo "flavour=$$flavour"; build/diff/diff --runner $(B)/ringer --accel bt,flavour=$$flavour --seed 1 --cases 200000 || status=1; \
+		echo "flavour=$$flavour"; build/diff/diff --runner $(B)/ringer --accel bt,flavour=$$flavour,verify=on --seed 1 --cases 200000 || status=1; \
 	done; exit $$status
 
 diff-long: $(B)/ringer $(DIFF_PROGRAMS)
-	build/diff/diff --runner $(B)/ringer --accel bt,flavour=$(FLAVOUR) --seed $(SEED) --cases $(CASES)
+	build/diff/diff --runner $(B)/ringer --accel bt,flavour=$(FLAVOUR),verify=on --seed $(SEED) --cases $(CASES)
 
 .PHONY: diff diff-long
+
+# --- the verifier's mutation test: `make mutate`, `make mutate MUTANTS=20000000 SEED=7` ---
+MUTANTS ?= 3000000
+MUTATE_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard tests/verify/*.c) tests/diff/gen.c tests/diff/values.c)
+
+$(B)/tests/verify/mutate: $(MUTATE_OBJS) $(B)/libringer.a
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
+
+mutate: $(B)/tests/verify/mutate
+	$(B)/tests/verify/mutate --mutants $(MUTANTS) --seed $(SEED)
+
+-include $(MUTATE_OBJS:.o=.d)
+
+.PHONY: mutate
 
 # --- upkeep ---
 install-deps:

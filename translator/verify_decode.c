@@ -60,13 +60,15 @@ static enum verify_rule scan_prefixes(const u8 *p, size_t avail, struct vinsn *i
 			return VERIFY_PREFIX;
 		in->prefixes |= bit[p[i]];
 	}
-	/* ES CS SS DS FS: ignored by the CPU, or a way around the window. */
-	if (i < avail && (p[i] == 0x26 || p[i] == 0x2e || p[i] == 0x36 || p[i] == 0x3e || p[i] == 0x64))
-		return VERIFY_PREFIX;
 	if (i < avail && (p[i] & 0xf0) == 0x40)
 		in->rex = p[i++];
 	if (i == avail)
 		return VERIFY_DECODE;
+	/* ES CS SS DS FS: ignored by the CPU, or a way around the window. Behind REX any prefix voids that. */
+	if (p[i] == 0x26 || p[i] == 0x2e || p[i] == 0x36 || p[i] == 0x3e || p[i] == 0x64)
+		return VERIFY_PREFIX;
+	if (in->rex && (bit[p[i]] || (p[i] & 0xf0) == 0x40))
+		return VERIFY_PREFIX;
 	in->opcode = p[i];
 	in->vex = p[i] == 0xc4 || p[i] == 0xc5 || p[i] == 0x62 || p[i] == 0x8f;
 	if (in->vex && (in->prefixes || in->rex))

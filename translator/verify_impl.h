@@ -71,6 +71,7 @@ enum kind {
 	K_PAGE,	      /* page number of value `id` */
 	K_LASTPAGE,   /* page number of (value `id` + size - 1), up to 2^20 */
 	K_INDEX,      /* their sum */
+	K_LOW16,      /* the low 16 bits of value `id`: index of a jump cache that is not flat */
 	K_SYS,	      /* sysflags */
 	K_SYS_PACKED, /* without IF, PEXTed */
 	K_SYS_NO_IF,
@@ -84,8 +85,8 @@ enum kind {
 	K_STRING,    /* that + a guest's 32 bits */
 	K_STRING_END,
 	K_JC,	     /* entries of the jump cache */
-	K_JC_ENTRY,  /* one of them */
-	K_JC_TARGET, /* a head, or thunk_exit_jc */
+	K_JC_ENTRY,  /* that of the EIP which is value `id` */
+	K_JC_TARGET, /* its head, or thunk_exit_jc */
 	K_COUNTER,   /* statistics */
 	K_COUNTED,   /* that + 1 */
 	K_FLAGS,     /* RFLAGS as PUSHFQ leaves it */

@@ -28,7 +28,9 @@ struct field {
 	{                                                                                                                                  \
 		offsetof(struct vcpu, m), sizeof(((struct vcpu *)0)->m), how, kind                                                         \
 	}
-#define SEGMENT(n) FIELD(seg[n].base, READ, K_U32), FIELD(seg[n].sel, READ, K_U32), FIELD(seg[n].full_read, READ, K_U32), FIELD(seg[n].full_write, READ, K_U32)
+#define SEGMENT(n)                                                                                                                         \
+	FIELD(seg[n].base, READ, K_U32), FIELD(seg[n].sel, READ, K_U32), FIELD(seg[n].full_read, READ, K_U32),                             \
+		FIELD(seg[n].full_write, READ, K_U32)
 
 /* The fields of struct vcpu that translated code may touch; writes of sysflags have a rule of their own. */
 static const struct field fields[] = {
@@ -321,6 +323,20 @@ static enum verify_rule step_table_read(struct vstate *s, const struct vinsn *in
 	return VERIFY_OK;
 }
 
+/* mov r32, [r10 + r8*4]: the entry of EIP; or of its low 16 bits. */
+static enum verify_rule step_jump_cache(const struct verifier *r, struct vstate *s, const struct vinsn *in)
+{
+	const struct vop *to = &in->op[0];
+	if (in->index >= 16 || in->scale != 4 || in->disp || in->prefixes || to->size != 4 || !is_scratch(to->reg))
+		return VERIFY_TABLE;
+	const struct value *index = &s->r[in->index];
+	u32 id = tc_is_flat(r->v->tc) ? identity(index) : index->kind == K_LOW16 ? index->id : 0;
+	if (!id || id != identity(&s->r[R8]))
+		return VERIFY_TABLE;
+	s->r[to->reg] = (struct value){.kind = K_JC_ENTRY, .id = id};
+	return VERIFY_OK;
+}
+
 static enum verify_rule step_mov_load(const struct verifier *r, struct vstate *s, const struct vinsn *in)
 {
 	const struct vop *to = &in->op[0];
@@ -342,14 +358,8 @@ static enum verify_rule step_mov_load(const struct verifier *r, struct vstate *s
 		s->r[to->reg] = (struct value){.kind = K_TOP};
 		return VERIFY_OK;
 	}
-	if (in->base < 16 && s->r[in->base].kind == K_JC && !in->prefixes) {
-		/* All of EIP, or its low 16 bits. */
-		if (in->scale != 4 || in->disp || !u32_in(s, in->index) || to->size != 4 || !is_scratch(to->reg) ||
-		    (!tc_is_flat(r->v->tc) && bits_of(&s->r[in->index]) > 0xffff))
-			return VERIFY_TABLE;
-		s->r[to->reg] = (struct value){.kind = K_JC_ENTRY};
-		return VERIFY_OK;
-	}
+	if (in->base < 16 && s->r[in->base].kind == K_JC)
+		return step_jump_cache(r, s, in);
 	return step_ordinary(r, s, in, E_W0 | E_ONLY);
 }
 
@@ -433,7 +443,7 @@ static enum verify_rule step_lea64(const struct verifier *r, struct vstate *s, c
 		else if (a->kind == K_COUNTER && in->disp == 1)
 			x.kind = K_COUNTED;
 		else if (a->kind == K_JC_ENTRY && (u64)in->disp == (u64)thunk_exit_jc)
-			x.kind = K_JC_TARGET;
+			x = (struct value){.kind = K_JC_TARGET, .id = a->id};
 	} else if (a->kind == K_WINDOW && in->index == to && (to == RSI || to == RDI) && u32_in(s, to) && in->scale == 1 && !in->disp) {
 		if (!(r->tu->mode & MODE_DIRECT))
 			return VERIFY_WINDOW;
@@ -680,7 +690,7 @@ static enum verify_rule step_indirect(const struct vstate *s, const struct vinsn
 		return rule;
 	if (s->bounced)
 		return VERIFY_COMMIT;
-	return value_is_u32(&s->r[R8]) ? VERIFY_OK : VERIFY_THUNK;
+	return identity(&s->r[R8]) == s->r[op->reg].id ? VERIFY_OK : VERIFY_THUNK;
 }
 
 static enum verify_rule step_flow(struct verifier *r, struct vstate *s, const struct vinsn *in, struct vstate *branch)
@@ -741,13 +751,14 @@ enum verify_rule vstate_step(struct verifier *r, struct vstate *s, const struct 
 	bool bounds =
 		in->id == X86_INS_AND && in->ops == 2 && in->op[0].type == VOP_GPR && in->op[0].size == 4 && in->op[1].type == VOP_IMM;
 	u32 bits = bounds ? bits_of(&s->r[in->op[0].reg]) & (u32)in->op[1].imm : 0;
-	bool word = in->id == X86_INS_MOVZX && in->op[1].type == VOP_GPR;
+	bool low16 = in->id == X86_INS_MOVZX && in->op[0].reg == R9 && in->op[1].type == VOP_GPR && in->op[1].reg == R8 &&
+		     in->op[1].size == 2 && in->op[0].size == 4;
 	enum verify_rule rule = step_ordinary(r, s, in, 0);
 	if (rule)
 		return rule;
 	if (bounds)
 		s->r[in->op[0].reg].bits = bits;
-	else if (word)
-		s->r[in->op[0].reg].bits = in->op[1].size == 1 ? 0xff : 0xffff;
+	else if (low16)
+		s->r[R9] = (struct value){.kind = K_LOW16, .id = identity(&s->r[R8])};
 	return VERIFY_OK;
 }

@@ -1,4 +1,5 @@
 /* The verifier's rules for what leaves a straight line: thunks and what they are told, branches, exits, chains. */
+#include "cache/jc.h"
 #include "tests/unit/verify_harness.h"
 
 static void miss(void (*thunk)(void), u32 number)
@@ -167,10 +168,21 @@ START_TEST(transfers)
 		E(0x41, 0xff, 0xe0);
 	});					 /* jmp r8 */
 	EXPECT_CODE(TABLE, jump_cache(0x82, 0)); /* r8 is nothing */
-	EXPECT(TRANSFER, 0xff, 0xe0);		 /* jmp rax */
-	EXPECT(TRANSFER, 0xff, 0xd0);		 /* call rax */
-	EXPECT(PREFIX, 0x65, 0x67, 0xff, 0x23);	 /* jmp [window ebx] */
-	EXPECT(OK, 0xeb, 0x01, 0x90, 0x90);	 /* jmp +1 */
+	/* r8 has become another since; the entry is another register's */
+	EXPECT_CODE(THUNK, {
+		E(0x41, 0x89, 0xc0);
+		jump_cache(0x82, 0);
+		E(0x41, 0x89, 0xd8, 0x41, 0xff, 0xe1);
+	});
+	EXPECT_CODE(TABLE, {
+		E(0x41, 0x89, 0xc0);
+		V(jc, 0x4d, 0x8b, 0x96);
+		E(0x45, 0x8b, 0x0c, 0x82);
+	});
+	EXPECT(TRANSFER, 0xff, 0xe0);		/* jmp rax */
+	EXPECT(TRANSFER, 0xff, 0xd0);		/* call rax */
+	EXPECT(PREFIX, 0x65, 0x67, 0xff, 0x23); /* jmp [window ebx] */
+	EXPECT(OK, 0xeb, 0x01, 0x90, 0x90);	/* jmp +1 */
 	EXPECT(OK, 0x0f, 0x84, 1, 0, 0, 0, 0x90, 0x90);
 	EXPECT(TRANSFER, 0xe9, 0, 0x10, 0, 0); /* out of the TU */
 	EXPECT(TRANSFER, 0x0f, 0x84, 0, 0xf0, 0xff, 0xff);
@@ -276,6 +288,29 @@ START_TEST(joins)
 }
 END_TEST
 
+/* Where jump caches are not flat, heads verify EIP, and an entry is that of EIP's low 16 bits. */
+START_TEST(hashed_jump_caches)
+{
+	static const u8 jump[] = {0xff, 0xe0};
+	u64 flat = v->tc->jc_entries;
+	v->tc->jc_entries = JC_HASHED_ENTRIES;
+	put_bytes(EIP, jump, sizeof(jump));
+	v->eip = EIP;
+	v->mode = mode_compute(v);
+	struct tu *made = translate(v, EIP);
+	ck_assert_uint_ne(made->head, made->body);
+	ck_assert_msg(verify_tu(v, made, v->tc->emu_count, &why), "%s: %s", verify_rule_name(why.rule), why.text);
+	EXPECT_CODE(TABLE, {
+		E(0x41, 0x89, 0xc0);
+		jump_cache(0x82, 0);
+		E(0x41, 0xff, 0xe1);
+	});
+	v->tc->jc_entries = flat;
+	ck_assert(!verify_tu(v, made, v->tc->emu_count, &why));
+	ck_assert_int_eq(why.rule, VERIFY_TABLE);
+}
+END_TEST
+
 /* A translated TU is right; its chains are checked as they are made. */
 START_TEST(chains)
 {
@@ -323,6 +358,7 @@ Suite *verify_flow_suite(void)
 	tcase_add_test(t, exits);
 	tcase_add_test(t, joins);
 	tcase_add_test(t, chains);
+	tcase_add_test(t, hashed_jump_caches);
 	suite_add_tcase(s, t);
 	return s;
 }

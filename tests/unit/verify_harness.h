@@ -108,8 +108,6 @@ static inline enum verify_rule verdict(void)
 static inline void set_up(void)
 {
 	machine_create();
-	v->verifier = verifier_create();
-	ck_assert_ptr_nonnull(v->verifier);
 }
 
 /* The look-up of operand.c for an access of `n` to [eax]; `last`: displacement of the last byte. rcx is in r10 behind it. */
