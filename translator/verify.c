@@ -155,7 +155,8 @@ static enum verify_rule decode_block(struct verifier *r, u32 off, u32 *work, u32
 			return VERIFY_LIMIT;
 		struct vinsn *in = &r->insn[r->insns++];
 		in->off = (u16)off;
-		enum verify_rule rule = verify_decode(r->cs, r->scratch, r->code + off, r->length - off, r->tu->head + (u64)off, in);
+		enum verify_rule rule =
+			verify_decode_memo(&r->memo, r->cs, r->scratch, r->code + off, r->length - off, r->tu->head + (u64)off, in);
 		if (!rule)
 			rule = claim_bytes(r, r->insns - 1);
 		if (!rule)

@@ -236,3 +236,48 @@ enum verify_rule verify_decode(csh cs, cs_insn *scratch, const u8 *p, size_t ava
 		in->target = (u64)in->op[0].imm;
 	return check_flow(in);
 }
+
+/* ---- the memo ---- */
+
+static u32 hash_bytes(const u8 *p, size_t n)
+{
+	u32 h = 0x811c9dc5u;
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ p[i]) * 0x01000193u;
+	return h ^ h >> 15;
+}
+
+/* Makes a decoded instruction one at `at`, or, with what the memo has, the other way round. */
+static void relocate(struct vinsn *in, u64 delta)
+{
+	if (!(in->effect & E_FLOW) || in->ops != 1 || in->op[0].type != VOP_IMM)
+		return;
+	in->target += delta;
+	in->op[0].imm = (s64)in->target;
+}
+
+enum verify_rule verify_decode_memo(struct vmemo *memo, csh cs, cs_insn *scratch, const u8 *p, size_t avail, u64 at, struct vinsn *in)
+{
+	u16 off = in->off;
+	u16 *lengths = &memo->lengths[hash_bytes(p, MIN(avail, 3)) % ARRAY_SIZE(memo->lengths)];
+	/* No instruction is the beginning of another, so at most one length is right. */
+	for (u32 left = *lengths; left; left &= left - 1) {
+		u32 n = (u32)__builtin_ctz(left), slot = hash_bytes(p, MIN(n, avail)) % V_MEMO;
+		if (n > avail || memo->entry[slot].length != n || memcmp(memo->entry[slot].bytes, p, n) != 0)
+			continue;
+		*in = memo->entry[slot].in;
+		in->off = off;
+		relocate(in, at + n);
+		return VERIFY_OK;
+	}
+	enum verify_rule rule = verify_decode(cs, scratch, p, avail, at, in);
+	if (rule)
+		return rule;
+	u32 n = in->length, slot = hash_bytes(p, n) % V_MEMO;
+	*lengths |= (u16)(1u << n);
+	memo->entry[slot].length = in->length;
+	memcpy(memo->entry[slot].bytes, p, n);
+	memo->entry[slot].in = *in;
+	relocate(&memo->entry[slot].in, -(at + n));
+	return VERIFY_OK;
+}

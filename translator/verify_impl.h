@@ -59,8 +59,23 @@ struct vinsn {
 	u64 target;
 };
 
+/*
+ * Instructions that have been decoded, by their bytes: translated code says the same over and over, and Capstone takes a microsecond for
+ * each. Only what its rules allow is in it.
+ */
+#define V_MEMO 8192
+struct vmemo {
+	u16 lengths[4096]; /* by a hash of the first three bytes: bit n, one of n bytes is in the memo */
+	struct {
+		u8 bytes[15], length; /* 0: empty */
+		struct vinsn in;      /* targets relative to the instruction's end */
+	} entry[V_MEMO];
+};
+
 /* Decodes the instruction at p, of which `avail` bytes are there and which runs at address `at`. */
 enum verify_rule verify_decode(csh cs, cs_insn *scratch, const u8 *p, size_t avail, u64 at, struct vinsn *in);
+/* The same, with a memo. */
+enum verify_rule verify_decode_memo(struct vmemo *memo, csh cs, cs_insn *scratch, const u8 *p, size_t avail, u64 at, struct vinsn *in);
 
 /* ---- abstract values ---- */
 
@@ -120,6 +135,7 @@ struct vblock {
 struct verifier {
 	csh cs;
 	cs_insn *scratch;
+	struct vmemo memo;
 	/* Of the TU in hand */
 	struct vcpu *v;
 	const struct tu *tu;
