@@ -1,5 +1,6 @@
 /* The verifier's rules for what leaves a straight line: thunks and what they are told, branches, exits, chains. */
 #include "cache/jc.h"
+#include "monitor/log.h"
 #include "tests/unit/verify_harness.h"
 
 static void miss(void (*thunk)(void), u32 number)
@@ -347,6 +348,27 @@ START_TEST(chains)
 }
 END_TEST
 
+/* What breaks a rule ends the program with a status of its own, and is not run. */
+START_TEST(violation_ends)
+{
+	begin(DIRECT);
+	E(0x0f, 0x05);
+	leave();
+	tu->cold = tu->end = rx();
+	verify_or_die(v, tu, first_emu);
+}
+END_TEST
+
+START_TEST(wrong_chain_ends)
+{
+	struct tu_exit *x = exit_tu(EIP + 5, false);
+	tu->cold = tu->end = rx();
+	v->tc->tu_count = 1;
+	x->target = 1;
+	verify_chain_or_die(v, x);
+}
+END_TEST
+
 Suite *verify_flow_suite(void)
 {
 	Suite *s = suite_create("verify_flow");
@@ -359,6 +381,8 @@ Suite *verify_flow_suite(void)
 	tcase_add_test(t, joins);
 	tcase_add_test(t, chains);
 	tcase_add_test(t, hashed_jump_caches);
+	tcase_add_exit_test(t, violation_ends, EXIT_BUG);
+	tcase_add_exit_test(t, wrong_chain_ends, EXIT_BUG);
 	suite_add_tcase(s, t);
 	return s;
 }
