@@ -38,7 +38,7 @@
 	X("machine", opt_machine, "pc", "the same")                                                                                        \
 	X("accel", opt_accel, "bt[,PROP=V]",                                                                                               \
 	  "binary translation; flavour=auto|direct|checked, tb-size=MiB of translated code, max-maps=N host mappings, "                    \
-	  "verify=on to check every translation, lockstep=N: compare runs, see -accel help")                                                \
+	  "verify=on to check every translation, lockstep=N: compare runs, see -accel help")                                               \
 	X("nographic", opt_nographic, NULL, "serial port 0 on this terminal; Ctrl-A h for help, Ctrl-A x to quit")                         \
 	X("display", opt_none, "none", "there is none")                                                                                    \
 	X("vga", opt_none, "none", "there is none")                                                                                        \

@@ -102,7 +102,7 @@ enum kind {
 	K_JC,	     /* entries of the jump cache */
 	K_JC_ENTRY,  /* that of the EIP which is value `id` */
 	K_JC_TARGET, /* its head, or thunk_exit_jc */
-	K_COUNTER,   /* statistics */
+	K_COUNTER,   /* a count in the vCPU, whose offset is `id` */
 	K_COUNTED,   /* that + 1 */
 	K_FLAGS,     /* RFLAGS as PUSHFQ leaves it */
 };

@@ -40,6 +40,7 @@ static const struct field fields[] = {
 	FIELD(jc, READ, K_JC),
 	FIELD(window_base, READ, K_WINDOW),
 	FIELD(stats.jc_transfers, READ | WRITE, K_COUNTER),
+	FIELD(insns, READ | WRITE, K_COUNTER),
 	FIELD(mask_no_if, MASK, K_U32),
 	FIELD(mask_host, MASK, K_U32),
 	FIELD(mask31, MASK, K_U32),
@@ -350,6 +351,8 @@ static enum verify_rule step_mov_load(const struct verifier *r, struct vstate *s
 			return VERIFY_REGISTER;
 		s->r[to->reg] = u32_value(make_id(in->off, to->reg, false));
 		s->r[to->reg].kind = f->kind;
+		if (f->kind == K_COUNTER)
+			s->r[to->reg].id = f->offset;
 		return VERIFY_OK;
 	}
 	if (in->base == V_NO_REG && in->index == V_NO_REG && !in->prefixes) {
@@ -383,7 +386,7 @@ static enum verify_rule step_mov_store(const struct verifier *r, struct vstate *
 	if (f->kind == K_SYS)
 		return check_sysflags(r, x);
 	if (f->kind == K_COUNTER)
-		return x->kind == K_COUNTED ? VERIFY_OK : VERIFY_HOST_VALUE;
+		return x->kind == K_COUNTED && x->id == f->offset ? VERIFY_OK : VERIFY_HOST_VALUE;
 	return value_is_u32(x) ? VERIFY_OK : VERIFY_HOST_VALUE;
 }
 
@@ -441,7 +444,7 @@ static enum verify_rule step_lea64(const struct verifier *r, struct vstate *s, c
 		if (value_is_u32(a) && is_scratch(in->base) && in->disp >= 0 && in->disp < BOUNCE_MAX)
 			x = (struct value){.kind = K_LAST, .id = identity(a), .size = (u16)(in->disp + 1)};
 		else if (a->kind == K_COUNTER && in->disp == 1)
-			x.kind = K_COUNTED;
+			x = (struct value){.kind = K_COUNTED, .id = a->id};
 		else if (a->kind == K_JC_ENTRY && (u64)in->disp == (u64)thunk_exit_jc)
 			x = (struct value){.kind = K_JC_TARGET, .id = a->id};
 	} else if (a->kind == K_WINDOW && in->index == to && (to == RSI || to == RDI) && u32_in(s, to) && in->scale == 1 && !in->disp) {

@@ -62,7 +62,7 @@ static s64 displacement(const ZydisDecodedOperand *m)
 static bool is_known_field(s64 at, unsigned n, bool write)
 {
 #define IN(m) (at >= (s64)offsetof(struct vcpu, m) && at + n <= (s64)(offsetof(struct vcpu, m) + sizeof(((struct vcpu *)0)->m)))
-	if (IN(sysflags) || IN(stats.jc_transfers))
+	if (IN(sysflags) || IN(stats.jc_transfers) || IN(insns))
 		return true;
 	if (write)
 		return IN(fpu_dp);
