@@ -63,7 +63,7 @@ const char *verify_rule_text(enum verify_rule rule);
 
 /*
  * Checks a TU that nothing is chained to yet, in the bytes of the executable view; first_emu: number of its first emu_insn. False, and
- * *why, if it breaks a rule. Needs fpu_save(v) before.
+ * *why, if it breaks a rule. Needs fpu_park(v) before.
  */
 bool verify_tu(struct vcpu *v, const struct tu *tu, u32 first_emu, struct verify_violation *why);
 /* The same, but a violation ends the program: it is a bug of the monitor's (EXIT_BUG). */
