@@ -216,6 +216,11 @@ START_TEST(transfers)
 	E(0x90);
 	ck_assert_int_eq(verdict(), VERIFY_END);
 	begin(DIRECT);
+	leave();
+	tu->end = tu->head + TU_MAX_HOST + 1;
+	ck_assert(!verify_tu(v, tu, first_emu, &why));
+	ck_assert_int_eq(why.rule, VERIFY_LIMIT);
+	begin(DIRECT);
 	E(0x0f, 0x84, 0xfa, 0xff, 0xff, 0xff);
 	ck_assert_int_eq(verdict(), VERIFY_END);
 }
