@@ -8,7 +8,7 @@ WERROR ?= 1
 Q := $(if $(filter 1,$(V)),,@)
 
 CC ?= cc
-PKGS := zydis
+PKGS := zydis capstone
 CFLAGS_release := -O2 -g
 CFLAGS_debug := -Og -g3 -DRINGER_DEBUG
 CFLAGS_asan := -O1 -g -fsanitize=address -fno-omit-frame-pointer
@@ -24,7 +24,7 @@ CPPFLAGS := -I. -I$(B)/gen -D_GNU_SOURCE -DRINGER_VERSION='"$(VERSION)"'
 # Non-PIE: the translation cache lies below 2 GiB beside the text, so that every call and jump between them is rel32.
 CFLAGS := -std=gnu11 -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) -fno-pie -fno-strict-aliasing -pthread $(CFLAGS_$(MODE))
 LDFLAGS := -no-pie -pthread $(LDFLAGS_$(MODE))
-LDLIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -lZydis)
+LDLIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -lZydis -lcapstone)
 
 # Everything but main.c goes into the library that ringer and the unit tests link.
 SRCS := $(filter-out monitor/main.c,$(wildcard monitor/*.c monitor/devices/*.c shadowpt/*.c cache/*.c translator/*.c))
@@ -33,7 +33,8 @@ ASMS := $(wildcard monitor/*.S cache/*.S)
 HOT := monitor/exception.c monitor/segment.c monitor/segment_insn.c monitor/far.c monitor/priv.c monitor/io_insn.c monitor/legacy.c \
        monitor/string.c monitor/fpu_insn.c monitor/dispatch.c monitor/interrupt.c monitor/signal.c monitor/fpu.c \
        monitor/clock.c monitor/cpuid.c monitor/msr.c monitor/lockstep.c \
-       shadowpt/access.c shadowpt/walk.c shadowpt/softmmu.c shadowpt/window.c cache/tu.c cache/jc.c cache/smc.c
+       shadowpt/access.c shadowpt/walk.c shadowpt/softmmu.c shadowpt/window.c cache/tu.c cache/jc.c cache/smc.c \
+       translator/verify_chain.c
 OBJS := $(SRCS:%.c=$(B)/%.o) $(ASMS:%.S=$(B)/%.o)
 
 all: $(B)/ringer
@@ -103,7 +104,7 @@ demo: install-deps
 	$(Q)RINGER=$(B)/ringer scripts/demo.sh $(GUEST)
 
 check: install-deps
-	$(BUILD) all guestos $(B)/tests/unit/unit fuzz
+	$(BUILD) all guestos $(B)/tests/unit/unit $(B)/tests/verify/mutate fuzz
 	$(Q)MODE=$(MODE) tests/run.sh
 
 # The stress cases of `make check`, but SOAK seconds each: half an hour in all.
@@ -155,15 +156,30 @@ build/diff/guest.elf: tests/diff/guest.c $(DIFF_HEADERS) $(GUEST_LIB) guestos/li
 
 diff: $(B)/ringer $(DIFF_PROGRAMS)
 	$(Q)status=0; for flavour in checked direct; do \
-		echo "flavour=$$flavour"; build/diff/diff --runner $(B)/ringer --accel bt,flavour=$$flavour --seed 1 --cases 200000 || status=1; \
+		echo "flavour=$$flavour"; build/diff/diff --runner $(B)/ringer --accel bt,flavour=$$flavour,verify=on --seed 1 --cases 200000 || status=1; \
 	done; exit $$status
 
 diff-long: $(B)/ringer $(DIFF_PROGRAMS)
-	build/diff/diff --runner $(B)/ringer --accel bt,flavour=$(FLAVOUR) --seed $(SEED) --cases $(CASES)
+	build/diff/diff --runner $(B)/ringer --accel bt,flavour=$(FLAVOUR),verify=on --seed $(SEED) --cases $(CASES)
 
 .PHONY: diff diff-long
 
 -include tests/fuzz/fuzz.mk
+
+# --- the verifier's mutation test: `make mutate`, `make mutate MUTANTS=20000000 SEED=7` ---
+MUTANTS ?= 3000000
+MUTATE_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard tests/verify/*.c) tests/diff/gen.c tests/diff/values.c)
+
+$(B)/tests/verify/mutate: $(MUTATE_OBJS) $(B)/libringer.a
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)
+
+mutate: $(B)/tests/verify/mutate
+	$(B)/tests/verify/mutate --mutants $(MUTANTS) --seed $(SEED)
+
+-include $(MUTATE_OBJS:.o=.d)
+
+.PHONY: mutate
 
 # --- upkeep ---
 install-deps:

@@ -26,6 +26,7 @@
 #include "shadowpt/window.h"
 #include "translator/mode.h"
 #include "translator/translate.h"
+#include "translator/verify.h"
 
 /* cache/thunks.S and the translator know these. */
 _Static_assert(offsetof(struct vcpu, regs) == 0, "V_REGS");
@@ -443,8 +444,11 @@ static void run(struct vcpu *v, bool missed)
 	bool global;
 	struct tu *from = tu_by_index(v->tc, x->tu), *to = find_tu(v, &global);
 	if (flushes == (u32)v->stats.tc_flushes && !(from->flags & TU_DEAD) && !(to->flags & TU_STRADDLES) && !x->target &&
-	    (to->pa & ~(u64)PAGE_MASK) == (from->pa & ~(u64)PAGE_MASK) && to->mode == from->mode)
+	    (to->pa & ~(u64)PAGE_MASK) == (from->pa & ~(u64)PAGE_MASK) && to->mode == from->mode) {
 		tu_chain(v, x, to);
+		if (unlikely(v->verifier))
+			verify_chain_or_die(v, x);
+	}
 }
 
 /* Code whose privilege and address space have a window runs direct, unless every access must be looked at. */

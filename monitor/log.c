@@ -104,23 +104,36 @@ bool log_open(const char *path)
 	return true;
 }
 
-void fatal(const char *fmt, ...)
+_Noreturn static void die(int status, const char *prefix, const char *fmt, va_list ap)
 {
 	static atomic_flag dying = ATOMIC_FLAG_INIT;
-	va_list ap;
 
 	/* A second thread that fails at the same time waits for the first one's exit. */
 	while (atomic_flag_test_and_set(&dying))
 		pause();
 	terminal_restore();
 	fflush(stdout);
-	va_start(ap, fmt);
-	print_line(stderr, "ringer: ", fmt, ap);
-	va_end(ap);
+	print_line(stderr, prefix, fmt, ap);
 	if (log_stream)
 		fflush(log_stream);
 	/* Not exit(): other threads still run, and what atexit handlers would free is in use. */
-	_exit(1);
+	_exit(status);
+}
+
+void fatal(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	die(1, "ringer: ", fmt, ap);
+}
+
+void fatal_bug(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	die(EXIT_BUG, "ringer: bug: ", fmt, ap);
 }
 
 void report(const char *fmt, ...)

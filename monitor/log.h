@@ -55,6 +55,9 @@ bool log_open(const char *path);
 
 /* "ringer: ..." on stderr, terminal restored, exit status 1. Any thread. */
 _Noreturn void fatal(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The same for what can only be a mistake of the monitor's own; exit status EXIT_BUG. */
+#define EXIT_BUG 70
+_Noreturn void fatal_bug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* "ringer: ..." on stderr, for what ends the machine in an orderly way. */
 void report(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* "ringer: warning: ..." on stderr. */

@@ -38,7 +38,7 @@
 	X("machine", opt_machine, "pc", "the same")                                                                                        \
 	X("accel", opt_accel, "bt[,PROP=V]",                                                                                               \
 	  "binary translation; flavour=auto|direct|checked, tb-size=MiB of translated code, max-maps=N host mappings, "                    \
-	  "lockstep=N: compare runs, see -accel help")                                                                                     \
+	  "verify=on to check every translation, lockstep=N: compare runs, see -accel help")                                               \
 	X("nographic", opt_nographic, NULL, "serial port 0 on this terminal; Ctrl-A h for help, Ctrl-A x to quit")                         \
 	X("display", opt_none, "none", "there is none")                                                                                    \
 	X("vga", opt_none, "none", "there is none")                                                                                        \
@@ -252,7 +252,7 @@ static void opt_accel(struct options *o, const char *name, const char *arg)
 
 	if (strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0) {
 		printf("Accelerators:\n  bt    binary translation: flavour=auto|direct|checked, tb-size=MiB (%d to %d), max-maps=N (from "
-		       "%d)\n"
+		       "%d), verify=on|off: check every translation\n"
 		       "        lockstep=N: deterministic; hashes of the guest's state every N instructions in the log (-D FILE)\n"
 		       "        lockstep-from=COUNT, lockstep-to=COUNT: only of these instructions; lockstep-show=on: states in full\n"
 		       "        lockstep-ram=N: instructions between hashes of RAM\n",
@@ -279,6 +279,10 @@ static void opt_accel(struct options *o, const char *name, const char *arg)
 			o->tc_size = number_between(name, "tb-size", it.value, TC_MIN_MIB, TC_MAX_MIB) * MIB;
 		} else if (strcmp(it.key, "max-maps") == 0 && it.has_value) {
 			o->max_maps = (u32)number_between(name, "max-maps", it.value, MAPS_MIN, MAPS_MAX);
+		} else if (strcmp(it.key, "verify") == 0 && it.has_value) {
+			if (strcmp(it.value, "on") != 0 && strcmp(it.value, "off") != 0)
+				fatal("-%s: verify=%s: 'on' or 'off'", name, it.value);
+			o->verify = strcmp(it.value, "on") == 0;
 		} else if (!accel_lockstep(o, name, &it)) {
 			fatal("-%s: invalid property '%s'", name, it.key);
 		}

@@ -28,6 +28,7 @@ struct options {
 	/* -accel bt,lockstep=N and its like, in instructions; 0: off, or the default (monitor/lockstep.h) */
 	u64 lockstep, lockstep_from, lockstep_to, lockstep_ram;
 	bool lockstep_show;
+	bool verify;	    /* -accel bt,verify=on: every TU is checked before it runs */
 	u64 tc_size;	    /* bytes; -accel bt,tb-size=MiB; default 64 MiB */
 	s64 rtc_offset_sec; /* -rtc base=: added to the host's time */
 	bool debug_exit;

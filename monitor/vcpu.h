@@ -21,6 +21,7 @@ struct vm;
 struct tc;
 struct softmmu;
 struct xlate;
+struct verifier;
 struct window;
 struct windows;
 struct state;
@@ -118,6 +119,7 @@ struct vcpu {
 	struct vm *vm;
 	struct softmmu *mmu;
 	struct xlate *xlate;
+	struct verifier *verifier; /* NULL: TUs run unchecked */
 	struct windows *windows;
 	struct window *window;	    /* in use, or NULL: code runs checked */
 	struct window *user_window; /* of the current address space, or NULL */

@@ -45,12 +45,13 @@ count() {
 }
 
 suite unit "build/$mode/tests/unit/unit"
+suite mutate "build/$mode/tests/verify/mutate"
 for flavour in checked direct auto; do
-	suite guestos-$flavour guestos/run.sh "$ringer" -accel bt,flavour=$flavour
+	suite guestos-$flavour guestos/run.sh "$ringer" -accel bt,flavour=$flavour,verify=on
 done
 # With hardly any host mappings, and with some.
 for maps in 300 5000; do
-	KERNELS=shadow suite guestos-max-maps-$maps guestos/run.sh "$ringer" -accel bt,flavour=direct,max-maps=$maps
+	KERNELS=shadow suite guestos-max-maps-$maps guestos/run.sh "$ringer" -accel bt,flavour=direct,max-maps=$maps,verify=on
 done
 suite cli tests/cli/run.sh "$ringer"
 suite fuzz tests/fuzz/run.sh

@@ -236,7 +236,9 @@ static void analyse(const struct xlate *x, bool mem, struct encoding *e)
 	bool word = false;
 	for (unsigned i = 0; i < in->operand_count; i++) {
 		const ZydisDecodedOperand *op = &x->ops[i];
-		word |= op->size == 16;
+		/* FLAGS, of which there are 16 bits in 16-bit code, is no operand that 66 is for: it would make COMISS a COMISD. */
+		word |= op->size == 16 &&
+			!(op->type == ZYDIS_OPERAND_TYPE_REGISTER && ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_FLAGS);
 		if (op->type != ZYDIS_OPERAND_TYPE_REGISTER)
 			continue;
 		ZydisRegisterClass class = ZydisRegisterGetClass(op->reg.value);

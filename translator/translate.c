@@ -23,6 +23,7 @@
 #include "shadowpt/walk.h"
 #include "shadowpt/window.h"
 #include "translator/emit.h"
+#include "translator/verify.h"
 
 _Static_assert(MODE_MP == CR0_MP << MODE_CR0_SHIFT && MODE_EM == CR0_EM << MODE_CR0_SHIFT && MODE_TS == CR0_TS << MODE_CR0_SHIFT &&
 		       MODE_OSFXSR == CR4_OSFXSR << MODE_CR4_SHIFT,
@@ -229,13 +230,22 @@ static void translate_body(struct xlate *x, const u8 *page)
 int translator_init(struct vcpu *v)
 {
 	v->xlate = malloc(sizeof(*v->xlate));
-	return v->xlate ? 0 : -ENOMEM;
+	if (!v->xlate)
+		return -ENOMEM;
+	if (v->vm->opt.verify) {
+		v->verifier = verifier_create();
+		if (!v->verifier)
+			return -ENOMEM;
+	}
+	return 0;
 }
 
 void translator_free(struct vcpu *v)
 {
 	free(v->xlate);
 	v->xlate = NULL;
+	verifier_free(v->verifier);
+	v->verifier = NULL;
 }
 
 struct tu *translate(struct vcpu *v, u64 pa)
@@ -262,6 +272,7 @@ struct tu *translate(struct vcpu *v, u64 pa)
 		x->tu->flags |= TU_SINGLE;
 	/* A fault of the fetch is raised only before the first instruction has been lowered: nothing has been taken from the arenas then.
 	 */
+	u32 first_emu = tc->emu_count;
 	init_decoder(x);
 	log_to(LOG_IN_ASM, "TU %08x pa %llx mode %x\n", v->eip, (unsigned long long)pa, v->mode);
 	emit_head(x);
@@ -273,6 +284,8 @@ struct tu *translate(struct vcpu *v, u64 pa)
 	struct tu *tu = x->tu;
 	if (log_on(LOG_OUT_ASM))
 		log_host(x);
+	if (v->verifier)
+		verify_or_die(v, tu, first_emu);
 	tc->used += ((u64)(x->p - x->start) + 15) & ~15ull;
 	tc->insn_count += tu->insn_count;
 	tc->tu_count++;

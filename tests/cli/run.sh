@@ -68,6 +68,8 @@ done
 wrong 'kvm' -nographic -kernel "$dir/good" -accel kvm
 wrong 'speed' -nographic -kernel "$dir/good" -accel bt,speed=11
 wrong 'purple' -nographic -kernel "$dir/good" -accel bt,flavour=purple
+wrong 'verify=maybe' -nographic -kernel "$dir/good" -accel bt,verify=maybe
+wrong 'verify' -nographic -kernel "$dir/good" -accel bt,verify
 wrong 'tb-size' -nographic -kernel "$dir/good" -accel bt,tb-size=0
 wrong 'tb-size' -nographic -kernel "$dir/good" -accel bt,tb-size=x
 wrong 'lockstep' -nographic -kernel "$dir/good" -accel bt,lockstep=0

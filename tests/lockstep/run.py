@@ -48,7 +48,7 @@ class Side:
         self.console = os.path.join(LOGS, f"{name}.out")
 
     def start(self, properties):
-        accel = ",".join(["bt", f"flavour={self.flavour}"] + [f"{key}={value}" for key, value in properties.items()])
+        accel = ",".join(["bt,verify=on", f"flavour={self.flavour}"] + [f"{key}={value}" for key, value in properties.items()])
         read, write = os.pipe()
         self.process = subprocess.Popen(
             [*self.argv, "-accel", accel, "-nographic", "-serial", f"file:{self.console}", "-D", f"/dev/fd/{write}"],

@@ -42,6 +42,7 @@ START_TEST(defaults)
 	ck_assert_uint_eq(o.debug_exit_iobase, 0x501);
 	ck_assert_uint_eq(o.debug_exit_iosize, 2);
 	ck_assert_uint_eq(o.tc_size, 64 * MIB);
+	ck_assert(!o.verify);
 	ck_assert_uint_eq(o.log_mask, 0);
 }
 END_TEST
@@ -49,7 +50,7 @@ END_TEST
 START_TEST(everything)
 {
 	PARSE(o, "-kernel k --initrd i -append a -m 1G -nographic -serial file:x -serial none -debugcon null -no-reboot --no-shutdown "
-		 "-d int,exec -D log -accel bt,flavour=checked,tb-size=1 -M pc -smp 1 -device isa-debug-exit,iobase=0xf4,iosize=0x04 "
+		 "-d int,exec -D log -accel bt,flavour=checked,tb-size=1,verify=on -M pc -smp 1 -device isa-debug-exit,iobase=0xf4,iosize=0x04 "
 		 "-monitor none");
 
 	ck_assert_str_eq(o.initrd, "i");
@@ -64,6 +65,7 @@ START_TEST(everything)
 	ck_assert_uint_eq(o.log_mask, LOG_INT | LOG_EXEC);
 	ck_assert_str_eq(o.log_file, "log");
 	ck_assert_uint_eq(o.tc_size, MIB);
+	ck_assert(o.verify);
 	ck_assert_uint_eq(o.debug_exit_iobase, 0xf4);
 	ck_assert_uint_eq(o.debug_exit_iosize, 4);
 }

@@ -166,6 +166,7 @@ static void machine_create_sized(u64 ram, u64 tc_size)
 	vm->opt.flavour = harness_flavour;
 	vm->opt.lockstep = harness_lockstep;
 	vm->opt.no_reboot = true;
+	vm->opt.verify = true;
 	ck_assert_int_eq(vm_init(vm, ram), 0);
 	mmio_register(&vm->mem, &(struct mmio_range){H_MMIO, H_MMIO_SIZE, harness_mmio_read, harness_mmio_write, NULL});
 	io_register(vm, &(struct port_range){H_STOP_PORT, H_STOP_PORT, 1, NULL, harness_stop, NULL});
