@@ -334,6 +334,8 @@ static void *stop_later(void *opaque)
 	(void)opaque;
 	while (!v->stats.chains)
 		sched_yield();
+	/* Let it go round. */
+	usleep(20000);
 	vcpu_set_event(v, EV_STOP);
 	return NULL;
 }
