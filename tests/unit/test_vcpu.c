@@ -1,6 +1,8 @@
 /*
  * Saved states of the vCPU: what is saved, loaded into another machine and saved again is the same; damaged ones are refused or harmless.
  */
+#include <unistd.h>
+
 #include "tests/unit/vm_harness.h"
 
 #include "monitor/state.h"
