@@ -166,7 +166,8 @@ static int walk_any(struct vcpu *v, u32 linear, int acc, struct walk *w, bool co
 	}
 	w->pa = a20(v, w->pa);
 	/* Writes to ROM are the monitor's business. */
-	w->writable = w->writable && memory_is_writable(&v->vm->mem, w->pa);
+	if (err < 0)
+		w->writable = w->writable && memory_is_writable(&v->vm->mem, w->pa);
 	return err;
 }
 

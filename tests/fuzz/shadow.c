@@ -68,7 +68,7 @@ static u64 tag(u64 pa)
 
 static bool is_ram(u64 pa)
 {
-	return ram_ptr(&v->vm->mem, pa) && !memory_is_hole(pa);
+	return ram_ptr(&v->vm->mem, pa);
 }
 
 static u64 ram_at(u64 pa)
