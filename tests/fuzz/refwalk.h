@@ -41,6 +41,9 @@ static inline u64 ref_a20(const struct ref_machine *m, u64 pa)
 
 static inline u8 *ref_byte(const struct ref_machine *m, u64 pa)
 {
+	/* The video memory's place is not RAM. */
+	if (pa >= 0xa0000 && pa < 0xc0000)
+		return NULL;
 	if (pa < m->low)
 		return m->ram + pa;
 	if (pa >= 0x100000000ull && pa < 0x100000000ull + m->high)
