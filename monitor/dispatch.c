@@ -332,7 +332,7 @@ static struct tu *find_tu(struct vcpu *v, bool *global)
 {
 	struct walk w;
 	u32 linear = v->seg[SEG_CS].base + v->eip;
-	if (v->mode & MODE_CS_LIMIT && v->eip > v->seg[SEG_CS].limit)
+	if (unlikely(v->mode & (MODE_CS_LIMIT | MODE_CS_64K)) && v->eip > v->seg[SEG_CS].limit)
 		raise_error(v, EXC_GP, 0);
 	int err = walk_translate(v, linear, ACC_EXEC | acc_cpl(v), &w);
 	if (err >= 0)

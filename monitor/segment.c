@@ -50,13 +50,17 @@ struct segment segment_make(u32 sel, u32 base, u32 limit, u32 attr)
 {
 	struct segment s = {.base = base, .limit = limit, .attr = attr, .sel = sel & 0xffff};
 
-	if (limit == 0xffffffffu && (attr & (SEG_S | SEG_P | SEG_UNUSABLE)) == (SEG_S | SEG_P)) {
+	if (limit >= 0xffff && (attr & (SEG_S | SEG_P | SEG_UNUSABLE)) == (SEG_S | SEG_P)) {
 		if (attr & SEG_TYPE_CODE)
-			s.full_read = !!(attr & SEG_TYPE_R);
+			s.low_read = !!(attr & SEG_TYPE_R);
 		else if (!(attr & SEG_TYPE_E)) {
-			s.full_read = 1;
-			s.full_write = !!(attr & SEG_TYPE_W);
+			s.low_read = 1;
+			s.low_write = !!(attr & SEG_TYPE_W);
 		}
+	}
+	if (limit == 0xffffffffu) {
+		s.full_read = s.low_read;
+		s.full_write = s.low_write;
 	}
 	return s;
 }

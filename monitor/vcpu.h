@@ -35,6 +35,7 @@ struct segment {
 	/* Non-zero when every offset may be read / written without a check: present, right type, expand-up, limit 4 GiB. Kept by
 	 * segment_set(). */
 	u32 full_read, full_write;
+	u32 low_read, low_write; /* the same for the offsets up to FFFFh only, 1 or 0: what 16-bit code wants */
 	u64 raw; /* the descriptor that was loaded, accessed bit set; 0: loaded in another way */
 };
 

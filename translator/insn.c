@@ -441,7 +441,7 @@ static void lower_xlat(struct xlate *x)
 	emit_lea32(x, R8, R8, REG_EBX, 1, 0);
 	if (x->in.address_width == 16)
 		emit_movzx16(x, R8, R8);
-	emit_segment(x, seg, 0, 1, ACCESS_READ);
+	emit_segment(x, seg, 0, 1, ACCESS_READ, x->in.address_width == 16);
 	struct cold *c = begin_access(x, 0);
 	emit_op_ref(x, false, 0, 0x8a, REG_EAX);
 	end_access(x, c);

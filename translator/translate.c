@@ -35,13 +35,20 @@ static u32 flat_bit(const struct vcpu *v, int seg)
 	return (u32)(!s->base & !!s->full_read & (!!s->full_write | (seg == SEG_CS))) << (MODE_FLAT_SHIFT + seg);
 }
 
+static u32 limit_bit(const struct segment *cs)
+{
+	if (likely(cs->limit == 0xffffffffu))
+		return 0;
+	return cs->limit == 0xffff && !(cs->attr & SEG_DB) ? MODE_CS_64K : MODE_CS_LIMIT;
+}
+
 /* At every change of privilege and segment load: no branches. */
 u32 mode_compute(const struct vcpu *v)
 {
 	return v->cpl | (v->seg[SEG_CS].attr & SEG_DB ? MODE_CS32 : 0) | (v->seg[SEG_SS].attr & SEG_DB ? MODE_SS32 : 0) |
 	       flat_bit(v, SEG_ES) | flat_bit(v, SEG_CS) | flat_bit(v, SEG_SS) | flat_bit(v, SEG_DS) |
 	       (v->cr0 & (CR0_MP | CR0_EM | CR0_TS)) << MODE_CR0_SHIFT | (v->cr4 & CR4_OSFXSR) << MODE_CR4_SHIFT |
-	       (v->seg[SEG_CS].limit != 0xffffffffu ? MODE_CS_LIMIT : 0);
+	       limit_bit(&v->seg[SEG_CS]);
 }
 
 static void emit_head(struct xlate *x)
