@@ -181,6 +181,23 @@ mutate: $(B)/tests/verify/mutate
 
 .PHONY: mutate
 
+# --- golden tests of translated code: `make golden` compares, `make golden-rebase` writes tests/golden/*.txt anew, to be read as a diff ---
+GOLDEN_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard tests/golden/*.c))
+
+$(B)/tests/golden/golden: $(GOLDEN_OBJS) $(B)/libringer.a
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lZycore
+
+golden: $(B)/tests/golden/golden
+	$(B)/tests/golden/golden
+
+golden-rebase: $(B)/tests/golden/golden
+	$(B)/tests/golden/golden --rebase
+
+-include $(GOLDEN_OBJS:.o=.d)
+
+.PHONY: golden golden-rebase
+
 # --- upkeep ---
 install-deps:
 	scripts/install-deps.sh
