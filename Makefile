@@ -1,5 +1,5 @@
 # Ringer's build. `make` builds build/release/ringer; `make demo` and `make check` are the two commands of the README.
-#   V=1 shows commands; MODE=release|debug|asan|ubsan chooses the build; WERROR=0 turns -Werror off.
+#   V=1 shows commands; MODE=release|debug|asan|ubsan|coverage chooses the build; WERROR=0 turns -Werror off.
 
 MODE ?= release
 B := build/$(MODE)
@@ -13,10 +13,13 @@ CFLAGS_release := -O2 -g
 CFLAGS_debug := -Og -g3 -DRINGER_DEBUG
 CFLAGS_asan := -O1 -g -fsanitize=address -fno-omit-frame-pointer
 CFLAGS_ubsan := -O1 -g -fsanitize=undefined -fno-sanitize-recover=undefined -fno-sanitize=alignment
+# Two threads count.
+CFLAGS_coverage := -O1 -g --coverage -fprofile-update=atomic
+LDFLAGS_coverage := --coverage
 LDFLAGS_asan := -fsanitize=address
 LDFLAGS_ubsan := -fsanitize=undefined
 ifeq ($(CFLAGS_$(MODE)),)
-$(error MODE must be release, debug, asan or ubsan)
+$(error MODE must be release, debug, asan, ubsan or coverage)
 endif
 
 VERSION := 0.1.0
@@ -134,8 +137,8 @@ SEED ?= 1
 CASES ?= 2000000
 FLAVOUR ?= auto
 DIFF_SRCS := $(wildcard tests/diff/*.c)
-DIFF_HOST := $(filter-out tests/diff/native.c tests/diff/guest.c,$(DIFF_SRCS))
-DIFF_HEADERS := $(wildcard tests/diff/*.h)
+DIFF_HOST := $(filter-out tests/diff/native.c tests/diff/guest.c,$(DIFF_SRCS)) translator/opcodes.c translator/insn_info.c
+DIFF_HEADERS := $(wildcard tests/diff/*.h) translator/opcodes.h translator/insn_info.h translator/insn_table.h
 DIFF_PROGRAMS := build/diff/diff build/diff/native build/diff/guest.elf
 
 build/diff/diff: $(DIFF_HOST) $(DIFF_HEADERS)
@@ -197,6 +200,32 @@ golden-rebase: $(B)/tests/golden/golden
 -include $(GOLDEN_OBJS:.o=.d)
 
 .PHONY: golden golden-rebase
+
+# --- the instruction table as a document, and what tests and guests execute of it ---
+$(B)/tests/coverage/instructions: $(B)/tests/coverage/instructions.o $(B)/libringer.a
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+-include $(B)/tests/coverage/instructions.d
+
+docs-instructions: $(B)/tests/coverage/instructions
+	$(Q)$(B)/tests/coverage/instructions --markdown >docs/instructions.md
+
+docs-check: $(B)/tests/coverage/instructions
+	@$(B)/tests/coverage/instructions --markdown | diff -u docs/instructions.md - && echo "PASS docs/instructions.md is what the table says" || \
+		{ echo "FAIL docs/instructions.md is out of date: make docs-instructions"; exit 1; }
+
+coverage-insn: $(B)/ringer $(B)/tests/coverage/instructions $(DIFF_PROGRAMS) guestos
+	$(Q)scripts/fetch-guests.sh && scripts/mkinitramfs.sh
+	$(Q)tests/coverage/report.py --build $(B)
+
+# Lines executed, in a build of its own.
+coverage:
+	$(BUILD) MODE=coverage all guestos build/coverage/tests/unit/unit build/coverage/tests/golden/golden
+	$(Q)scripts/fetch-guests.sh && scripts/mkinitramfs.sh
+	$(Q)tests/coverage/lines.py
+
+.PHONY: docs-instructions docs-check coverage-insn coverage
 
 # --- upkeep ---
 install-deps:

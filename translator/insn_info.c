@@ -218,24 +218,27 @@ static bool accesses_memory(const ZydisDecodedInstruction *in, const ZydisDecode
 
 /* ---- flags ---- */
 
+/* clang-format off */
 static const struct {
 	ZydisMnemonic mnemonic;
+	enum insn_form form;
 	u32 read, written, undefined;
-} flag_fixes[] = {{ZYDIS_MNEMONIC_INVALID, 0, 0, 0},
-#define X(m, r, w, u) {ZYDIS_MNEMONIC_##m, r, w, u},
-		  INSN_FLAGS(X)
+} flag_fixes[] = {
+#define X(m, k, r, w, u) {ZYDIS_MNEMONIC_##m, INSN_FORM_##k, r, w, u},
+	INSN_FLAGS(X)
 #undef X
 };
+/* clang-format on */
 
-static void find_flags(const ZydisDecodedInstruction *in, struct insn_info *info)
+static void find_flags(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops, struct insn_info *info)
 {
 	const ZydisAccessedFlags *f = in->cpu_flags;
 
 	info->flags_read = f ? f->tested : 0;
 	info->flags_written = f ? f->modified | f->set_0 | f->set_1 : 0;
 	info->flags_undefined = f ? f->undefined : 0;
-	for (size_t i = 1; i < ARRAY_SIZE(flag_fixes); i++) {
-		if (flag_fixes[i].mnemonic != in->mnemonic)
+	for (size_t i = 0; i < ARRAY_SIZE(flag_fixes); i++) {
+		if (flag_fixes[i].mnemonic != in->mnemonic || flag_fixes[i].form != insn_form(in, ops))
 			continue;
 		info->flags_read = flag_fixes[i].read;
 		info->flags_written = flag_fixes[i].written;
@@ -251,7 +254,7 @@ void insn_info(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops
 	if (info->class == INSN_DATA)
 		info->class = accesses_memory(in, ops) ? INSN_MEMORY : INSN_IDENTITY;
 	if (info->class != INSN_UNDEFINED)
-		find_flags(in, info);
+		find_flags(in, ops, info);
 }
 
 int insn_seventeen(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops)

@@ -240,9 +240,17 @@
 	  "as POP and PUSH of a segment register (emu_mov_to_seg, emu_mov_from_seg)")
 
 /*
- * Flags where Zydis differs from the SDM and from the CPU (tests/diff checks it): X(mnemonic, read, written, undefined), as EFLAGS bits.
+ * Flags where Zydis differs from the SDM: X(mnemonic, form, read, written, undefined), as EFLAGS bits. That no instruction changes a flag of
+ * which nothing is said is checked on the host's CPU by tests/diff.
  */
-#define INSN_FLAGS(X)
+#define INSN_FLAGS(X)                                                                                   \
+	/* AF is set according to the result (Vol. 2B, SBB) */                                          \
+	X(SBB, PLAIN, 0x001, 0x8d5, 0)                                                                  \
+	/* The arithmetic flags are undefined (Vol. 2B, MOV to and from control and debug registers) */ \
+	X(MOV, FROM_CONTROL, 0, 0, 0x8d5)                                                               \
+	X(MOV, TO_CONTROL, 0, 0, 0x8d5)                                                                 \
+	X(MOV, FROM_DEBUG, 0, 0, 0x8d5)                                                                 \
+	X(MOV, TO_DEBUG, 0, 0, 0x8d5)
 /* clang-format on */
 
 #endif

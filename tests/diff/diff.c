@@ -2,8 +2,9 @@
  * The differential test's driver: generates cases, has them run by the host's CPU and by Ringer, and reports where the two differ.
  *
  *	diff [--seed N] [--cases N] [--case N] [--verbose] [--runner RINGER] [--accel OPTION] [--native FILE] [--guest FILE] [--dir DIR]
+ *	     [--coverage FILE]
  *
- * OPTION is Ringer's -accel: "bt,flavour=direct".
+ * OPTION is Ringer's -accel: "bt,flavour=direct". The forms of all cases go to --coverage's FILE.
  *
  * A failing case is reduced to the shortest part of it that still fails. The last line is "diff: N passed, N failed" (cases); the SUMMARY
  * line counts mnemonics instead, for a suite that adds up with others.
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "tests/diff/cover.h"
 #include "tests/diff/gen.h"
 #include "tests/diff/known.h"
 #include "tests/diff/report.h"
@@ -30,6 +32,7 @@ struct driver {
 	u64 seed;
 	u64 cases, failed, known, pointers;
 	struct tally tally;
+	struct cover *cover;
 };
 
 static bool low_memory_there(void)
@@ -151,6 +154,8 @@ static void run_batch(struct driver *d, u64 first, u32 n)
 		tally_case(&d->tally, d->gen, &batch_cases(b)[i]);
 	}
 	o = batch_run(&d->paths, b, fd);
+	for (u32 i = 0; i < n; i++)
+		cover_case(d->cover, d->gen, &batch_cases(b)[i], &batch_results(b)[i]);
 	d->cases += n;
 	d->pointers += o.pointer_mismatches;
 	d->failed += o.uncounted;
@@ -214,13 +219,15 @@ static u64 to_number(const char *s)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"seed", 1, NULL, 's'},	  {"cases", 1, NULL, 'n'},  {"case", 1, NULL, 'c'},  {"verbose", 0, NULL, 'v'},
-		{"runner", 1, NULL, 'r'}, {"native", 1, NULL, 'N'}, {"guest", 1, NULL, 'g'}, {"dir", 1, NULL, 'd'},
-		{"accel", 1, NULL, 'a'},  {NULL, 0, NULL, 0},
+		{"seed", 1, NULL, 's'},	  {"cases", 1, NULL, 'n'},    {"case", 1, NULL, 'c'},  {"verbose", 0, NULL, 'v'},
+		{"runner", 1, NULL, 'r'}, {"native", 1, NULL, 'N'},   {"guest", 1, NULL, 'g'}, {"dir", 1, NULL, 'd'},
+		{"accel", 1, NULL, 'a'},  {"coverage", 1, NULL, 'C'}, {NULL, 0, NULL, 0},
 	};
 	struct driver d = {.paths = {"build/release/ringer", "bt", "build/diff/native", "build/diff/guest.elf", "build/diff"}, .seed = 1};
 	u64 cases = 200000, number = 0;
+	const char *coverage = NULL;
 	bool single = false;
+	unsigned wrong = 0;
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -250,6 +257,9 @@ int main(int argc, char **argv)
 		case 'g':
 			d.paths.guest = optarg;
 			break;
+		case 'C':
+			coverage = optarg;
+			break;
 		case 'd':
 			d.paths.dir = optarg;
 			break;
@@ -260,17 +270,24 @@ int main(int argc, char **argv)
 	mkdir(d.paths.dir, 0777);
 	d.low = low_memory_there();
 	d.gen = gen_new(d.seed, d.low);
+	d.cover = cover_new();
 	if (single) {
 		show_case(&d, number);
 	} else {
 		for (u64 n = 0; n < cases; n += BATCH)
 			run_batch(&d, n, cases - n < BATCH ? (u32)(cases - n) : BATCH);
+		wrong = cover_report(d.cover);
 		report_tally(&d.tally, d.gen, d.seed, d.verbose);
 		printf("seed %llu, %u forms, 16-bit addresses %s; %llu known differences, x87 pointers differ in %llu cases\n",
 		       (unsigned long long)d.seed, gen_forms(d.gen), d.low ? "included" : "left out (vm.mmap_min_addr)",
 		       (unsigned long long)d.known, (unsigned long long)d.pointers);
 	}
+	if (coverage && !cover_write(d.cover, coverage)) {
+		perror(coverage);
+		return 2;
+	}
+	cover_free(d.cover);
 	gen_free(d.gen);
 	printf("diff: %llu passed, %llu failed\n", (unsigned long long)(d.cases - d.failed), (unsigned long long)d.failed);
-	return d.failed != 0;
+	return d.failed || wrong;
 }

@@ -7,19 +7,15 @@
  */
 #include "tests/diff/gen.h"
 
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/diff/rand.h"
+#include "translator/opcodes.h"
 
 struct form {
-	u8 map;	   /* 0: one-byte, 1: 0F, 2: 0F38, 3: 0F3A */
-	u8 prefix; /* 0, 66, F2, F3 */
-	u8 opcode;
-	u8 modrm; /* mod 3 or 0, reg, rm */
-	bool has_modrm, memory, fixed_rm;
+	struct opcode_form code;
 	u16 mnemonic;
 };
 
@@ -166,75 +162,14 @@ static bool decode(const struct generator *g, struct insn *i, unsigned length)
 	return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&g->decoder, i->bytes, length, &i->in, i->ops));
 }
 
-static unsigned put_opcode(u8 *p, const struct form *f)
+static void add_form(void *opaque, const struct opcode_form *f, const ZydisDecodedInstruction *in, const ZydisDecodedOperand *ops)
 {
-	unsigned n = 0;
+	struct generator *g = opaque;
+	struct insn i = {.in = *in};
 
-	if (f->map)
-		p[n++] = 0x0f;
-	if (f->map == 2)
-		p[n++] = 0x38;
-	if (f->map == 3)
-		p[n++] = 0x3a;
-	p[n++] = f->opcode;
-	return n;
-}
-
-static bool form_tested(struct generator *g, struct form *f)
-{
-	struct insn i = {0};
-	unsigned n = 0;
-
-	if (f->prefix)
-		i.bytes[n++] = f->prefix;
-	n += put_opcode(i.bytes + n, f);
-	i.bytes[n] = f->modrm;
-	if (!decode(g, &i, 15) || i.in.opcode != f->opcode || !tested(&i))
-		return false;
-	for (unsigned k = 0; k < i.in.raw.prefix_count; k++)
-		if (i.in.raw.prefixes[k].type == ZYDIS_PREFIX_TYPE_IGNORED)
-			return false;
-	f->has_modrm = i.in.attributes & ZYDIS_ATTRIB_HAS_MODRM;
-	f->mnemonic = (u16)i.in.mnemonic;
-	return true;
-}
-
-static void add_form(struct generator *g, const struct form *f)
-{
-	if (g->form_count < MAX_FORMS)
-		g->forms[g->form_count++] = *f;
-}
-
-/* Register forms of x87 opcodes and of groups with fixed encodings differ by rm as well. */
-static bool is_rm_significant(const struct form *f)
-{
-	return (!f->map && f->opcode >= 0xd8 && f->opcode <= 0xdf) || (f->map == 1 && (f->opcode == 0x01 || f->opcode == 0xae));
-}
-
-static void add_forms(struct generator *g, u8 map, u8 prefix, u8 opcode)
-{
-	for (unsigned memory = 0; memory < 2; memory++) {
-		for (unsigned reg = 0; reg < 8; reg++) {
-			struct form f = {.map = map, .prefix = prefix, .opcode = opcode, .memory = memory};
-			unsigned rms = !memory && is_rm_significant(&f) ? 8 : 1;
-
-			f.fixed_rm = rms == 8;
-			for (unsigned rm = 0; rm < rms; rm++) {
-				f.modrm = (u8)((memory ? 0 : 0xc0) | reg << 3 | (memory ? 3 : rm));
-				if (!form_tested(g, &f))
-					continue;
-				add_form(g, &f);
-				if (!f.has_modrm)
-					return;
-			}
-		}
-	}
-}
-
-static bool is_prefix_byte(unsigned b)
-{
-	return b == 0x0f || b == 0x26 || b == 0x2e || b == 0x36 || b == 0x3e || (b >= 0x64 && b <= 0x67) || b == 0xf0 || b == 0xf2 ||
-	       b == 0xf3;
+	memcpy(i.ops, ops, sizeof(i.ops));
+	if (tested(&i) && g->form_count < MAX_FORMS)
+		g->forms[g->form_count++] = (struct form){*f, (u16)in->mnemonic};
 }
 
 static int by_mnemonic(const void *a, const void *b)
@@ -243,7 +178,7 @@ static int by_mnemonic(const void *a, const void *b)
 
 	if (x->mnemonic != y->mnemonic)
 		return (int)x->mnemonic - (int)y->mnemonic;
-	return memcmp(x, y, offsetof(struct form, mnemonic));
+	return memcmp(&x->code, &y->code, sizeof(x->code));
 }
 
 static void sort_forms(struct generator *g)
@@ -257,7 +192,6 @@ static void sort_forms(struct generator *g)
 
 struct generator *gen_new(u64 seed, bool low)
 {
-	static const u8 prefixes[] = {0, 0x66, 0xf2, 0xf3};
 	struct generator *g = calloc(1, sizeof(*g));
 
 	if (!g) {
@@ -266,17 +200,8 @@ struct generator *gen_new(u64 seed, bool low)
 	}
 	g->seed = seed;
 	g->low = low;
-	ZydisDecoderInit(&g->decoder, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
-	ZydisDecoderEnableMode(&g->decoder, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
-	ZydisDecoderEnableMode(&g->decoder, ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
-	ZydisDecoderEnableMode(&g->decoder, ZYDIS_DECODER_MODE_TZCNT, ZYAN_FALSE);
-	ZydisDecoderEnableMode(&g->decoder, ZYDIS_DECODER_MODE_WBNOINVD, ZYAN_FALSE);
-	ZydisDecoderEnableMode(&g->decoder, ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
-	for (unsigned map = 0; map < 4; map++)
-		for (unsigned p = 0; p < sizeof(prefixes); p++)
-			for (unsigned opcode = 0; opcode < 256; opcode++)
-				if (map || !is_prefix_byte(opcode))
-					add_forms(g, (u8)map, prefixes[p], (u8)opcode);
+	opcode_decoder(&g->decoder);
+	opcode_forms(&g->decoder, add_form, g);
 	sort_forms(g);
 	values_fill_pages(seed, g->pages);
 	return g;
@@ -538,12 +463,12 @@ static unsigned put_prefixes(struct making *m, const struct form *f, u8 *p)
 		p[n++] = segments[rand_below(&m->r, 4)];
 	if (m->g->low && rand_below(&m->r, 12) == 0)
 		p[n++] = 0x67;
-	if (f->memory && rand_below(&m->r, 6) == 0)
+	if (f->code.memory && rand_below(&m->r, 6) == 0)
 		p[n++] = 0xf0;
 	if (rand_below(&m->r, 40) == 0)
 		p[n++] = rand_below(&m->r, 2) ? 0xf2 : 0xf3;
-	if (f->prefix)
-		p[n++] = f->prefix;
+	if (f->code.prefix)
+		p[n++] = f->code.prefix;
 	return n;
 }
 
@@ -552,12 +477,12 @@ static unsigned put_operands(struct making *m, const struct form *f, u8 *p)
 	unsigned n = 0;
 	u32 immediates[2] = {value_integer(&m->r), value_integer(&m->r)};
 
-	if (f->has_modrm) {
-		if (!f->memory)
-			p[n++] = f->fixed_rm ? f->modrm : (u8)(f->modrm | rand_below(&m->r, 8));
+	if (f->code.has_modrm) {
+		if (!f->code.memory)
+			p[n++] = f->code.fixed_rm ? f->code.modrm : (u8)(f->code.modrm | rand_below(&m->r, 8));
 		else
-			p[n++] = (u8)((f->modrm & 0x38) | rand_below(&m->r, 3) << 6 | rand_below(&m->r, 8));
-		if (f->memory) {
+			p[n++] = (u8)((f->code.modrm & 0x38) | rand_below(&m->r, 3) << 6 | rand_below(&m->r, 8));
+		if (f->code.memory) {
 			/* What is not a SIB byte counts as displacement or immediate. */
 			u32 sib = rand_u32(&m->r);
 
@@ -576,7 +501,7 @@ static bool make_insn(struct making *m, const struct form *f, struct insn *i)
 	for (unsigned tries = 0; tries < 20; tries++) {
 		memset(i, 0, sizeof(*i));
 		unsigned n = put_prefixes(m, f, i->bytes);
-		n += put_opcode(i->bytes + n, f);
+		n += opcode_put(i->bytes + n, &f->code);
 		n += put_operands(m, f, i->bytes + n);
 		if (decode(m->g, i, n > 15 ? 15 : n) && tested(i) && solve_operands(m, i) && decode(m->g, i, 15)) {
 			note_written(m, i);
