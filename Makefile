@@ -14,7 +14,7 @@ CFLAGS_debug := -Og -g3 -DRINGER_DEBUG
 CFLAGS_asan := -O1 -g -fsanitize=address -fno-omit-frame-pointer
 CFLAGS_ubsan := -O1 -g -fsanitize=undefined -fno-sanitize-recover=undefined -fno-sanitize=alignment
 # Two threads count.
-CFLAGS_coverage := -O1 -g --coverage -fprofile-update=atomic
+CFLAGS_coverage := -O1 -g --coverage -fprofile-update=atomic -include tests/coverage/exit.h
 LDFLAGS_coverage := --coverage
 LDFLAGS_asan := -fsanitize=address
 LDFLAGS_ubsan := -fsanitize=undefined

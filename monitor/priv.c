@@ -415,14 +415,3 @@ int emu_rsm(struct vcpu *v, const struct emu_insn *i)
 {
 	return emu_ud(v, i);
 }
-
-/* CPUID offers neither. */
-int emu_monitor(struct vcpu *v, const struct emu_insn *i)
-{
-	return emu_ud(v, i);
-}
-
-int emu_mwait(struct vcpu *v, const struct emu_insn *i)
-{
-	return emu_ud(v, i);
-}

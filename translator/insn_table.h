@@ -2,14 +2,15 @@
  * The one table of instructions. What translates them (insn.c), what answers questions about them (insn_info.c) and through that
  * docs/instructions.md, the coverage report and the check of the flags in tests/diff are made from it.
  *
- * INSNS, by Zydis mnemonic, lists what is not simply re-emitted. Everything absent is IDENT if its category is one of arithmetic, logic, data
- * movement and floating point (insn_info.c: insn_may_run), and #UD otherwise: what nobody thought of is refused, not executed.
+ * INSNS, by Zydis mnemonic, lists what is not simply re-emitted. Everything absent is IDENT if its category is one of arithmetic, logic,
+ * data movement and floating point (insn_info.c: insn_may_run), and #UD otherwise: what nobody thought of is refused, not executed.
  *
  * LOWER(mnemonic, class, function)   expanded in the TC by lower_<function> of insn.c
  * EMULATE(mnemonic, class, handler)  callout to emu_<handler>, then the TU goes on
  * TRANSFER(mnemonic, class, handler) callout to emu_<handler>, which ends the TU
  *
- * INSN_FORMS lists the forms of some of them that are another matter, by what insn_form says: LOWER(mnemonic, form, class, function), and so on.
+ * INSN_FORMS lists the forms of some of them that are another matter, by what insn_form says: LOWER(mnemonic, form, class, function), and
+ * so on.
  *
  * Class DATA is IDENTITY, or MEMORY if the instruction at hand has a memory operand.
  */
@@ -77,8 +78,6 @@
 	EMULATE(RDPMC, PRIVILEGED, rdpmc)                                                               \
 	EMULATE(CPUID, EMULATED, cpuid)                                                                 \
 	TRANSFER(RSM, PRIVILEGED, rsm)                                                                  \
-	TRANSFER(MONITOR, PRIVILEGED, monitor)                                                          \
-	TRANSFER(MWAIT, PRIVILEGED, mwait)                                                              \
 	LOWER(CLI, PRIVILEGED, cli)                                                                     \
 	LOWER(STI, PRIVILEGED, sti)                                                                     \
 	EMULATE(IN, PRIVILEGED, in)                                                                     \

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "cache/tc.h"
+#include "monitor/cpuid.h"
 #include "monitor/fpu.h"
 #include "monitor/vcpu.h"
 #include "monitor/vm.h"
@@ -81,7 +82,7 @@ static void create_machine(struct golden *g)
 	g->v = vcpu_create(g->vm);
 	/* A host with little address space has other jump caches. */
 	g->v->tc->jc_entries = 1ull << 32;
-	g->v->features = ~0ull;
+	g->v->features = (1ull << CPUF_COUNT) - 1;
 	g->v->cr0 = CR0_PE | CR0_ET | CR0_NE;
 	segment_set(g->v, SEG_CS, 8, 0, 0xffffffffu, SEG_P | SEG_S | SEG_TYPE_CODE | SEG_TYPE_R | SEG_TYPE_A | SEG_DB | SEG_G);
 	fpu_save(g->v);

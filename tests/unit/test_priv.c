@@ -43,8 +43,6 @@
 #define emu_pushf	    priv_emu_pushf
 #define emu_popf	    priv_emu_popf
 #define emu_rsm		    priv_emu_rsm
-#define emu_monitor	    priv_emu_monitor
-#define emu_mwait	    priv_emu_mwait
 #define emu_ud		    priv_emu_ud
 #define emu_nm		    priv_emu_nm
 #define emu_in		    priv_emu_in
