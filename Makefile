@@ -14,7 +14,7 @@ CFLAGS_debug := -Og -g3 -DRINGER_DEBUG
 CFLAGS_asan := -O1 -g -fsanitize=address -fno-omit-frame-pointer
 CFLAGS_ubsan := -O1 -g -fsanitize=undefined -fno-sanitize-recover=undefined -fno-sanitize=alignment
 # Two threads count.
-CFLAGS_coverage := -O1 -g --coverage -fprofile-update=atomic -include tests/coverage/exit.h
+CFLAGS_coverage := -O1 -g --coverage -fprofile-update=atomic
 LDFLAGS_coverage := --coverage
 LDFLAGS_asan := -fsanitize=address
 LDFLAGS_ubsan := -fsanitize=undefined
@@ -51,6 +51,9 @@ $(B)/libringer.a: $(OBJS)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
 $(HOT:%.c=$(B)/%.o): CFLAGS += -mgeneral-regs-only
+ifeq ($(MODE),coverage)
+$(OBJS) $(B)/monitor/main.o: CFLAGS += -include tests/coverage/exit.h
+endif
 
 $(B)/%.o: %.c
 	@echo "  CC      $<"

@@ -49,11 +49,13 @@ def executed(path, known):
     return seen, unknown
 
 
-def run(name, command, limit):
+def run(name, command, limit, status=0):
+    """What did not end as it should did not execute what it should."""
     print(f"     {name}", flush=True)
     with open(f"{LOGS}/{name}.out", "wb") as out:
         result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, timeout=limit, check=False)
-    return result.returncode
+    if result.returncode != status:
+        sys.exit(f"FAIL {name}: ended with {result.returncode}, see {LOGS}/{name}.out")
 
 
 def collect(build, cases):
@@ -67,7 +69,7 @@ def collect(build, cases):
             name = f"{kernel}-{flavour}"
             logs[name] = f"{LOGS}/{name}.log"
             run(name, [ringer, "-nographic", "-m", "64", "-no-reboot", "-device", "isa-debug-exit,iobase=0x501,iosize=2", "-accel",
-                       f"bt,flavour={flavour}", "-kernel", f"build/guestos/{kernel}.elf", "-d", "insn", "-D", logs[name]], 120)
+                       f"bt,flavour={flavour}", "-kernel", f"build/guestos/{kernel}.elf", "-d", "insn", "-D", logs[name]], 120, status=1)
     logs["debian"] = f"{LOGS}/debian.log"
     run("debian", [ringer, "-nographic", "-m", "256", "-kernel", f"{GUESTS}/686/vmlinuz", "-initrd", f"{GUESTS}/initramfs.cpio.gz", "-append",
                    f"console=ttyS0 ringer.test=basic ringer.now={int(time.time())}", "-d", "insn", "-D", logs["debian"]], 300)
