@@ -11,21 +11,19 @@
 #include "translator/emit.h"
 #include "translator/opcodes.h"
 
-#define MARKS (OPCODE_KEYS * 2) /* bytes: by form, at CPL 0..2 and at CPL 3 */
-
-int coverage_init(struct xlate *x)
+int coverage_init(struct vcpu *v)
 {
-	void *p = mmap(NULL, MARKS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	void *p = mmap(NULL, COVERAGE_MARKS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 
-	x->marks = p == MAP_FAILED ? NULL : p;
-	return x->marks ? 0 : -ENOMEM;
+	v->marks = p == MAP_FAILED ? NULL : p;
+	return v->marks ? 0 : -ENOMEM;
 }
 
-void coverage_free(struct xlate *x)
+void coverage_free(struct vcpu *v)
 {
-	if (x->marks)
-		munmap(x->marks, MARKS);
-	x->marks = NULL;
+	if (v->marks)
+		munmap(v->marks, COVERAGE_MARKS);
+	v->marks = NULL;
 }
 
 /* mov byte [mark], 1 */
@@ -34,13 +32,13 @@ void emit_mark(struct xlate *x)
 	u32 mark = opcode_key(&x->in, x->ops, cs32(x)) + (mode_cpl(x) == 3 ? OPCODE_KEYS : 0);
 
 	EB(x, 0xc6, 0x04, 0x25);
-	e4(x, (u32)(u64)(x->marks + mark));
+	e4(x, (u32)(u64)(x->v->marks + mark));
 	e1(x, 1);
 }
 
 void coverage_print(const struct vcpu *v, FILE *f)
 {
-	const u8 *marks = v->xlate->marks;
+	const u8 *marks = v->marks;
 	ZydisDecoder d;
 
 	if (!marks)

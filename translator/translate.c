@@ -222,7 +222,7 @@ static void translate_body(struct xlate *x, const u8 *page)
 		if (!(x->mode & MODE_CS32) && x->v->seg[SEG_CS].limit <= 0xffff)
 			x->next_eip &= 0xffff;
 		x->direct = (x->mode & MODE_DIRECT) && !window_is_guilty(v, (tu->pa & ~(u64)PAGE_MASK) + offset);
-		if (unlikely(x->marks != NULL))
+		if (unlikely(v->marks != NULL))
 			emit_mark(x);
 		lower_insn(x);
 		x->insn++;
@@ -242,19 +242,17 @@ int translator_init(struct vcpu *v)
 	v->xlate = malloc(sizeof(*v->xlate));
 	if (!v->xlate)
 		return -ENOMEM;
-	v->xlate->marks = NULL;
 	if (v->vm->opt.verify) {
 		v->verifier = verifier_create();
 		if (!v->verifier)
 			return -ENOMEM;
 	}
-	return log_on(LOG_INSN) ? coverage_init(v->xlate) : 0;
+	return log_on(LOG_INSN) ? coverage_init(v) : 0;
 }
 
 void translator_free(struct vcpu *v)
 {
-	if (v->xlate)
-		coverage_free(v->xlate);
+	coverage_free(v);
 	free(v->xlate);
 	v->xlate = NULL;
 	verifier_free(v->verifier);

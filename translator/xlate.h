@@ -71,8 +71,6 @@ struct xlate {
 	bool sti;	/* the last instruction was STI, expanded in the TC */
 	bool end;	/* the TU ends behind it: control has been transferred */
 
-	u8 *marks; /* of executed forms, or NULL: nobody wants them (coverage.h) */
-
 	struct cold cold[MAX_COLD];
 	unsigned cold_count;
 };

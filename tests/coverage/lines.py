@@ -26,7 +26,7 @@ def parts(build):
     yield "unit", [f"{build}/tests/unit/unit"]
     yield "golden", [f"{build}/tests/golden/golden"]
     for flavour in ("checked", "direct", "auto"):
-        yield f"guestos-{flavour}", ["guestos/run.sh", ringer, "-accel", f"bt,flavour={flavour}"]
+        yield f"guestos-{flavour}", ["guestos/run.sh", ringer, "-accel", f"bt,flavour={flavour},verify=on"]
     yield "cli", ["tests/cli/run.sh", ringer]
     yield "boot", ["tests/boot/run.py", "--runner", ringer, "boot-686"]
 

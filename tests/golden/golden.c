@@ -116,7 +116,8 @@ static void print_mode(struct golden *g, FILE *f, const u8 *code, u32 length, u3
 		*hot = *cold = 0;
 		return;
 	}
-	if (g->v->xlate->end)
+	/* A transfer has no exit behind it; that behind STI is another one. */
+	if (g->v->xlate->end || g->v->xlate->sti)
 		tail = 0;
 	*hot = tu->cold - tu->body - tail;
 	*cold = tu->end - tu->cold;

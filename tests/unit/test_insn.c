@@ -10,6 +10,7 @@
 #include "translator/insn_info.h"
 #include "translator/opcodes.h"
 #include "translator/translate.h"
+#include "translator/verify.h"
 
 #define CODE 0x20000u
 
@@ -237,12 +238,29 @@ START_TEST(marks)
 	ck_assert_ptr_null(strstr(text, "kernel bswap"));
 	ck_assert_ptr_null(strstr(text, "user adc"));
 	free(text);
+	/* The verifier knows marks, and nothing else that lies there. */
+	struct verify_violation why;
+	tc_flush(v);
+	fpu_save(v);
+	v->eip = CODE;
+	v->mode = mode_compute(v);
+	struct tu *tu = translate(v, CODE);
+	u8 *code = v->tc->rw + (tu->body - (u32)(u64)v->tc->rx);
+	static const u8 store[] = {0xc6, 0x04, 0x25};
+	u32 mark;
+	ck_assert_mem_eq(code, store, 3);
+	ck_assert(verify_tu(v, tu, 0, &why));
+	memcpy(&mark, code + 3, 4);
+	mark += COVERAGE_MARKS;
+	memcpy(code + 3, &mark, 4);
+	ck_assert(!verify_tu(v, tu, 0, &why));
+	ck_assert_int_eq(why.rule, VERIFY_MEMORY);
 	machine_destroy();
 	log_mask &= ~(u32)LOG_INSN;
 
 	/* Off: nothing to print, and nothing in the code. */
 	machine_create();
-	ck_assert_ptr_null(v->xlate->marks);
+	ck_assert_ptr_null(v->marks);
 	f = open_memstream(&text, &size);
 	coverage_print(v, f);
 	fclose(f);
