@@ -120,7 +120,7 @@ struct vcpu {
 	struct vm *vm;
 	struct softmmu *mmu;
 	struct xlate *xlate;
-	u8 *marks; /* of executed instruction forms, or NULL: nobody wants them (translator/coverage.h) */
+	u8 *marks;		   /* of executed instruction forms, or NULL: nobody wants them (translator/coverage.h) */
 	struct verifier *verifier; /* NULL: TUs run unchecked */
 	struct windows *windows;
 	struct window *window;	    /* in use, or NULL: code runs checked */

@@ -1,6 +1,6 @@
 /*
- * Included in front of every source of Ringer in a MODE=coverage build: _exit leaves without the counters being written, and so does every message of
- * fatal(). Invariant: what calls it behaves as before otherwise.
+ * Included in front of every source of Ringer in a MODE=coverage build: _exit leaves without the counters being written, and so does every
+ * message of fatal(). Invariant: what calls it behaves as before otherwise.
  */
 #ifndef RINGER_COVERAGE_EXIT_H
 #define RINGER_COVERAGE_EXIT_H
