@@ -68,10 +68,9 @@ static void field_name(struct names *n, u64 offset, char *text, size_t size)
 		size_t offset;
 		const char *name;
 	} parts[] = {
-		{offsetof(struct segment, base), "base"},
-		{offsetof(struct segment, sel), "sel"},
-		{offsetof(struct segment, full_read), "full_read"},
-		{offsetof(struct segment, full_write), "full_write"},
+		{offsetof(struct segment, base), "base"},	    {offsetof(struct segment, sel), "sel"},
+		{offsetof(struct segment, full_read), "full_read"}, {offsetof(struct segment, full_write), "full_write"},
+		{offsetof(struct segment, low_read), "low_read"},   {offsetof(struct segment, low_write), "low_write"},
 	};
 	u64 at = offset - offsetof(struct vcpu, seg), seg = at / sizeof(struct segment);
 
