@@ -107,9 +107,10 @@ static enum fetch decode(struct xlate *x, const u8 *code, u32 avail)
 		memcpy(x->bytes, code, x->in.length);
 		return FETCH_OK;
 	}
-	if (s == ZYDIS_STATUS_NO_MORE_DATA)
+	/* Too long is known only of 15 bytes that are there: until then the next page's #PF comes first. */
+	if (s == ZYDIS_STATUS_NO_MORE_DATA || s == ZYDIS_STATUS_INSTRUCTION_TOO_LONG)
 		return avail >= 15 ? FETCH_TOO_LONG : FETCH_PAGE_END;
-	return s == ZYDIS_STATUS_INSTRUCTION_TOO_LONG ? FETCH_TOO_LONG : FETCH_UNDEFINED;
+	return FETCH_UNDEFINED;
 }
 
 /* The TU's first instruction goes on in the next page. Raises #PF if that cannot be fetched. */

@@ -12,6 +12,7 @@
  * Invariants: built for general registers only, and between a case's entry and exit no C library function is called, for the FPU state,
  * exceptions unmasked, is the case's.
  */
+#include <asm/ldt.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -22,6 +23,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -43,7 +45,7 @@ struct entry {
 } entry asm("entry") __attribute__((aligned(16), used));
 extern const u8 case_over[] asm("case_over");
 
-static int segments[2];	      /* this program's FS and GS */
+static int segments[3];	      /* this program's FS, GS and SS */
 static struct result current; /* of the case that runs */
 static int number;	      /* of that case */
 static volatile u32 ticks;    /* of the timer since the case began */
@@ -83,8 +85,8 @@ static void handler(int sig, siginfo_t *info, void *context)
 	g[REG_EIP] = (greg_t)(uintptr_t)case_over;
 	g[REG_ESP] = (greg_t)entry.saved_esp;
 	g[REG_EFL] = 0x202;
-	/* A jump into the middle of an instruction may have found a POP DS there. */
-	g[REG_DS] = g[REG_ES] = g[REG_SS];
+	/* A jump into the middle of an instruction may have found a POP DS there, or a POP SS. */
+	g[REG_DS] = g[REG_ES] = g[REG_SS] = segments[2];
 	g[REG_FS] = segments[0];
 	g[REG_GS] = segments[1];
 }
@@ -94,6 +96,10 @@ static void __attribute__((noinline)) run_code(void)
 	asm volatile("pushal\n\t"
 		     "movl %%esp, entry + 40\n\t"
 		     "fxrstor entry + 48\n\t"
+		     "movl %0, %%eax\n\t"
+		     "movl %%eax, %%fs\n\t"
+		     "movl %1, %%eax\n\t"
+		     "movl %%eax, %%gs\n\t"
 		     "pushl entry + 36\n\t"
 		     "movl entry + 0, %%eax\n\t"
 		     "movl entry + 4, %%ecx\n\t"
@@ -108,19 +114,21 @@ static void __attribute__((noinline)) run_code(void)
 		     "case_over:\n\t"
 		     "popal"
 		     :
-		     :
+		     : "i"(SEL_FS), "i"(SEL_GS)
 		     : "memory", "cc");
 }
 _Static_assert(offsetof(struct entry, eip) == 32 && offsetof(struct entry, saved_esp) == 40 && offsetof(struct entry, fx) == 48,
 	       "run_code");
 
+/* Puts the case's code there, or takes it away with what it may have made of the bytes behind it. */
 static void place(const struct test_case *c, int there)
 {
-	for (u32 i = 0; i < c->length; i++) {
-		u32 at = c->in.eip + i;
+	for (u32 i = 0; i < PLACE_MAX; i++) {
+		volatile u8 *p = (volatile u8 *)(uintptr_t)(c->in.eip + i);
+		u8 now = there && i < c->length ? c->code[i] : 0xcc;
 
-		if (at - CODE_BASE < CODE_PAGES * 4096)
-			*(volatile u8 *)(uintptr_t)at = there ? c->code[i] : 0xcc;
+		if (c->in.eip + i - CODE_BASE < CODE_PAGES * 4096 && *p != now)
+			*p = now;
 	}
 }
 
@@ -133,6 +141,7 @@ static void run_case(const struct batch *b, const struct test_case *c)
 	ticks = hung = 0;
 	running = 1;
 	run_code();
+	collect_insn(&current);
 	place(c, 0);
 	collect_memory(b, &current);
 	normalize(&current);
@@ -184,6 +193,17 @@ static void map_all(const struct batch *b)
 	memset((void *)(uintptr_t)CODE_BASE, 0xcc, CODE_PAGES * 4096);
 }
 
+static void set_ldt(unsigned selector, u32 base, u32 limit, unsigned contents)
+{
+	struct user_desc d = {
+		.entry_number = selector >> 3, .base_addr = base, .limit = limit, .seg_32bit = 1, .contents = contents, .useable = 1};
+
+	if (syscall(SYS_modify_ldt, 1, &d, sizeof(d))) {
+		perror("native: modify_ldt");
+		exit(2);
+	}
+}
+
 static void catch_signals(void)
 {
 	static const int signals[] = {SIGSEGV, SIGFPE, SIGILL, SIGBUS, SIGTRAP, SIGALRM, SIGSYS};
@@ -231,8 +251,10 @@ int main(void)
 		fprintf(stderr, "native: no batch\n");
 		return 2;
 	}
-	asm("mov %%fs, %0\n\tmov %%gs, %1" : "=r"(segments[0]), "=r"(segments[1]));
+	asm("mov %%fs, %0\n\tmov %%gs, %1\n\tmov %%ss, %2" : "=r"(segments[0]), "=r"(segments[1]), "=r"(segments[2]));
 	map_all(b);
+	set_ldt(SEL_FS, FS_BASE, FS_LIMIT, 0);
+	set_ldt(SEL_GS, GS_BASE, GS_LIMIT, 1);
 	catch_signals();
 	forbid_syscalls();
 	setitimer(ITIMER_REAL, &(struct itimerval){{0, TICK_USEC}, {0, TICK_USEC}}, NULL);
