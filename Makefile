@@ -135,10 +135,10 @@ bench: install-deps
 .PHONY: demo check bench
 
 # --- differential tests ---
-# Instructions, run by the host's CPU in 32-bit user mode and by Ringer: `make diff`, `make diff-long SEED=7 CASES=5000000 FLAVOUR=direct`.
+# Instructions, run by the host's CPU in 32-bit user mode and by Ringer: `make diff`, `make diff-long SEED=7 CASES=5000000 FLAVOURS=direct`.
 SEED ?= 1
-CASES ?= 2000000
-FLAVOUR ?= auto
+CASES ?= 10000000
+FLAVOURS ?= checked direct
 DIFF_SRCS := $(wildcard tests/diff/*.c)
 DIFF_HOST := $(filter-out tests/diff/native.c tests/diff/guest.c,$(DIFF_SRCS)) translator/opcodes.c translator/insn_info.c
 DIFF_HEADERS := $(wildcard tests/diff/*.h) translator/opcodes.h translator/insn_info.h translator/insn_table.h
@@ -166,7 +166,9 @@ diff: $(B)/ringer $(DIFF_PROGRAMS)
 	done; exit $$status
 
 diff-long: $(B)/ringer $(DIFF_PROGRAMS)
-	build/diff/diff --runner $(B)/ringer --accel bt,flavour=$(FLAVOUR),verify=on --seed $(SEED) --cases $(CASES)
+	$(Q)status=0; for flavour in $(FLAVOURS); do \
+		build/diff/diff --runner $(B)/ringer --accel bt,flavour=$$flavour,verify=on --seed $(SEED) --cases $(CASES) || status=1; \
+	done; exit $$status
 
 .PHONY: diff diff-long
 
