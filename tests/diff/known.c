@@ -191,6 +191,27 @@ static bool is_fetch_of_undefined(const struct failure *f)
 	       f->want.out.eip == f->got.out.eip && f->want.cr2 - f->want.out.eip < 15;
 }
 
+/*
+ * REP MOVS with 16-bit addresses to an overlapping place less than an element ahead: the host moves more than an element at a time (the
+ * same instruction with 32-bit addresses does not, nor does either of them by the manual).
+ */
+static bool is_overlapping_move(const struct generator *g, const struct failure *f)
+{
+	ZydisDecodedInstruction in;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+
+	if (!same_state(f))
+		return false;
+	for (u32 at = 0; at < f->c.length; at += in.length) {
+		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(gen_decoder(g), f->c.code + at, f->c.length - at, &in, ops)))
+			return false;
+		if (in.meta.category == ZYDIS_CATEGORY_STRINGOP && (in.opcode & 0xfe) == 0xa4 && in.address_width == 16 &&
+		    (in.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPNE)))
+			return true;
+	}
+	return false;
+}
+
 /* Wild addresses where the native runner's own memory lies. */
 static bool is_host_memory(const struct failure *f)
 {
@@ -205,5 +226,6 @@ bool failure_is_known(const struct generator *g, const struct failure *f)
 		return false;
 	return f->want.vector == VECTOR_SYSCALL || is_image_only(g, f) || is_interrupted_compare(g, f) || is_wide_alignment(g, f) ||
 	       is_other_part(g, f) || is_partial_popa(g, f) || is_early_mmx(g, f) || is_wrap(f) || is_far_frame(g, f) || is_int1(f) ||
-	       is_not_offered(g, f) || is_fetch_of_undefined(f) || is_unselected_byte(g, f) || is_host_memory(f);
+	       is_not_offered(g, f) || is_fetch_of_undefined(f) || is_overlapping_move(g, f) || is_unselected_byte(g, f) ||
+	       is_host_memory(f);
 }
