@@ -6,6 +6,9 @@
 #include "monitor/vm.h"
 #include "shadowpt/window.h"
 
+#define FCW_MASKS 0x3f
+#define FSW_ES	  0x80
+
 /* FOP of the guest's instruction at guest-physical pa: the low three bits of its first byte, and its ModRM byte. */
 static u16 opcode_at(struct vcpu *v, u64 pa)
 {
@@ -98,6 +101,33 @@ void fpu_track_live(struct vcpu *v)
 	fpu_save(v);
 	if (was_loaded)
 		fpu_restore(v);
+}
+
+void fpu_hide_errors(struct vcpu *v)
+{
+	fpu_save(v);
+	v->fpu_hidden = (u16)(v->fx[0] | v->fx[1] << 8);
+	v->fx[0] |= FCW_MASKS;
+	v->fx[2] &= (u8)~FSW_ES;
+	v->fx[3] &= 0x7f; /* B, the same as ES */
+}
+
+void fpu_show_errors(struct vcpu *v)
+{
+	u16 fcw;
+
+	if (!v->fpu_hidden)
+		return;
+	fpu_save(v);
+	/* The instruction may have loaded a control word of its own. */
+	fcw = (u16)(v->fx[0] | v->fx[1] << 8);
+	if (fcw == (v->fpu_hidden | FCW_MASKS))
+		v->fx[0] = (u8)v->fpu_hidden;
+	v->fpu_hidden = 0;
+	if (v->fx[2] & ~v->fx[0] & FCW_MASKS) {
+		v->fx[2] |= FSW_ES;
+		v->fx[3] |= 0x80;
+	}
 }
 
 void fpu_reset(struct vcpu *v)

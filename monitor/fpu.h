@@ -15,6 +15,9 @@ void fpu_restore(struct vcpu *v);
  */
 /* Brings v->fpu_ip and v->fpu_op up to date; the FPU stays where it is. */
 void fpu_track_live(struct vcpu *v);
+/* Masks all x87 exceptions for one instruction, so that a pending one is not reported; and puts back what they hid, if anything. */
+void fpu_hide_errors(struct vcpu *v);
+void fpu_show_errors(struct vcpu *v);
 /* Before translated code runs. */
 static inline void fpu_load(struct vcpu *v)
 {

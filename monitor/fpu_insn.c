@@ -33,15 +33,14 @@ struct fxsave {
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct fxsave) == FXSAVE_SIZE, "FXSAVE image, SDM Vol. 1 table 10-2");
 
-/* Waiting instructions report an exception that an earlier one left pending. With CR0.NE clear that is a board's affair, which has no FERR
- * line. */
+/* Waiting instructions report an exception that an earlier one left pending; with CR0.NE clear the dispatcher makes FERR# of it. */
 static void fpu_wait(struct vcpu *v)
 {
 	u16 fsw;
 
 	fpu_load(v);
 	asm volatile("fnstsw %0" : "=m"(fsw));
-	if (unlikely((fsw & FSW_ES) && (v->cr0 & CR0_NE)))
+	if (unlikely(fsw & FSW_ES))
 		raise_exception(v, EXC_MF);
 }
 

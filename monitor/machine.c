@@ -14,6 +14,7 @@
 #include "monitor/devices/acpi_pm.h"
 #include "monitor/devices/checked_state.h"
 #include "monitor/devices/debug.h"
+#include "monitor/devices/ferr.h"
 #include "monitor/devices/i8042.h"
 #include "monitor/devices/pci_host.h"
 #include "monitor/devices/pic.h"
@@ -32,6 +33,7 @@ enum {
 	IRQ_RTC = 8,
 	IRQ_SCI = 9,
 	IRQ_MOUSE = 12,
+	IRQ_FERR = 13,
 };
 
 static const struct {
@@ -134,6 +136,7 @@ void machine_init(struct vm *vm)
 
 	pthread_mutex_lock(&vm->lock);
 	vm->pic = pic_create(vm, (struct irq){set_intr, vm, 0});
+	vm->ferr = ferr_create(vm, pic_irq(vm->pic, IRQ_FERR));
 	pit_create(vm, vm->pic);
 	rtc_create(vm, pic_irq(vm->pic, IRQ_RTC));
 	i8042_create(vm, pic_irq(vm->pic, IRQ_KEYBOARD), pic_irq(vm->pic, IRQ_MOUSE));
@@ -162,6 +165,7 @@ void machine_free(struct vm *vm)
 			d->free(d->opaque);
 	}
 	vm->pic = NULL;
+	vm->ferr = NULL;
 	vm->port_count = 0;
 	memset(vm->port_index, 0, sizeof(vm->port_index));
 	pthread_mutex_unlock(&vm->lock);

@@ -92,7 +92,8 @@ void vcpu_reset(struct vcpu *v)
 	v->gdtr = v->idtr = (struct table_register){0, 0xffff};
 	msr_reset(v);
 	v->shadow = SHADOW_NONE;
-	v->nmi_blocked = v->halted = v->shutdown = false;
+	v->nmi_blocked = v->halted = v->shutdown = v->ignne = false;
+	v->fpu_hidden = 0;
 	v->pending.vector = -1;
 	v->pending_db = 0;
 	v->delivering = -1;

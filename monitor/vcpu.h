@@ -106,6 +106,7 @@ struct vcpu {
 	enum { SHADOW_NONE, SHADOW_STI, SHADOW_MOV_SS } shadow;
 	bool nmi_blocked; /* from NMI delivery to IRET */
 	bool halted;	  /* in HLT */
+	bool ignne;	  /* IGNNE#: see devices/ferr.c */
 	bool shutdown;	  /* after a triple fault, until reset */
 
 	/* The exception that raise_* threw; the dispatcher delivers it. */
@@ -147,6 +148,7 @@ struct vcpu {
 	struct vcpu_work *work, **work_end;	 /* kick_lock */
 	bool poll_armed;			 /* kick_lock */
 	void *poll_page;			 /* translated code loads from it at backward branches; PROT_NONE while armed */
+	u16 fpu_hidden;				 /* FCW whose unmasked exceptions are masked for one instruction, or 0 */
 	bool fpu_loaded;			 /* guest FPU state is in the host's registers (true) or in fx (false) */
 	bool x87_loaded;			 /* if not fpu_loaded: but its x87 and MMX part is still in the host's */
 	u8 fx[512] __attribute__((aligned(64))); /* FXSAVE64 image */

@@ -19,6 +19,7 @@
 
 struct vcpu;
 struct event_loop;
+struct ferr;
 struct pic;
 struct loader;
 struct chardev;
@@ -48,6 +49,7 @@ struct vm {
 	unsigned device_count;
 	struct chardev *chardevs; /* the open ones, linked; chardev.c's */
 	struct loader *loader;	  /* vcpu_run loads from it at start and at every reset */
+	struct ferr *ferr;	  /* where the vCPU reports x87 errors with CR0.NE clear */
 	struct pic *pic;	  /* the vCPU acknowledges interrupts here: pic_ack() */
 
 	_Atomic int exit_reason; /* enum vm_exit */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define EFLAGS_ARITH 0x8d5u
+#define EFLAGS_NT    0x4000u
 #define EXC_DB	     1
 #define EXC_UD	     6
 #define EXC_SS	     12
@@ -118,9 +119,13 @@ static bool is_far_frame(const struct generator *g, const struct failure *f)
 }
 
 /* INT1 is a trap (SDM Vol. 2A, INT n): EIP is behind it. The hypervisor that this host's CPU is under reports the instruction itself. */
-static bool is_int1(const struct failure *f)
+static bool is_int1(const struct generator *g, const struct failure *f)
 {
-	return f->want.vector == EXC_DB && f->got.vector == EXC_DB && f->want.insn[0] == 0xf1 && f->got.out.eip == f->want.out.eip + 1;
+	ZydisDecodedInstruction in;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+
+	return f->want.vector == EXC_DB && f->got.vector == EXC_DB && f->got.out.eip != f->want.out.eip &&
+	       last_insn(g, &f->want, &in, ops) && in.mnemonic == ZYDIS_MNEMONIC_INT1 && f->got.out.eip == f->want.out.eip + in.length;
 }
 
 /* The guest's CPU has not got it; random bytes are what makes such instructions. */
@@ -129,7 +134,9 @@ static bool is_not_offered(const struct generator *g, const struct failure *f)
 	ZydisDecodedInstruction in;
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 
-	return f->got.vector == EXC_UD && last_insn(g, &f->got, &in, ops) && !gen_offers(&in);
+	if (f->got.vector != EXC_UD || !last_insn(g, &f->got, &in, ops))
+		return false;
+	return !gen_offers(&in) || in.meta.category == ZYDIS_CATEGORY_SYSRET;
 }
 
 /* An access that wraps at 4 GiB in a segment of 4 GiB may or may not violate the limit (SDM Vol. 3A 5.3). */
@@ -220,12 +227,25 @@ static bool is_host_memory(const struct failure *f)
 	return f->got.vector == EXC_PF && (at >= 0xf0000000u || (at >= 0x08000000u && at < 0x0c000000u)) && f->want.cr2 != at;
 }
 
+/* IRET with NT set: #GP(0) in the host's kernel's mode, a task switch in the guest's (SDM Vol. 2A, IRET), which has nothing to return to.
+ */
+static bool is_task_return(const struct generator *g, const struct failure *f)
+{
+	ZydisDecodedInstruction in;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+
+	return f->want.vector == EXC_GP && (f->want.out.eflags & EFLAGS_NT) && last_insn(g, &f->want, &in, ops) &&
+	       (in.mnemonic == ZYDIS_MNEMONIC_IRET || in.mnemonic == ZYDIS_MNEMONIC_IRETD);
+}
+
 bool failure_is_known(const struct generator *g, const struct failure *f)
 {
+	if (is_task_return(g, f))
+		return true;
 	if (f->died)
 		return false;
 	return f->want.vector == VECTOR_SYSCALL || is_image_only(g, f) || is_interrupted_compare(g, f) || is_wide_alignment(g, f) ||
-	       is_other_part(g, f) || is_partial_popa(g, f) || is_early_mmx(g, f) || is_wrap(f) || is_far_frame(g, f) || is_int1(f) ||
+	       is_other_part(g, f) || is_partial_popa(g, f) || is_early_mmx(g, f) || is_wrap(f) || is_far_frame(g, f) || is_int1(g, f) ||
 	       is_not_offered(g, f) || is_fetch_of_undefined(f) || is_overlapping_move(g, f) || is_unselected_byte(g, f) ||
 	       is_host_memory(f);
 }

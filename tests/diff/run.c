@@ -17,7 +17,7 @@
 
 #define BATCH_FD      3
 #define SECONDS_LIMIT 60
-#define DEATHS_MAX    8u
+#define DEATHS_MAX    40u
 
 static _Noreturn void fail(const char *what)
 {
@@ -218,6 +218,7 @@ static void run_range(const struct paths *p, struct batch *b, u32 first, u32 n, 
 		return;
 	if (n == 1) {
 		add(o, &m);
+		fprintf(stderr, "diff: the runner ended in case %u of a batch\n", first);
 		if (++o->deaths < DEATHS_MAX)
 			return;
 		fprintf(stderr, "diff: %s ended in %u cases of a batch, giving up; its words are in %s/runner.log\n", p->runner, o->deaths,
