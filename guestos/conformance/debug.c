@@ -351,7 +351,17 @@ TEST(dr_io, "debug.I/O breakpoints")
 	EQ(first, ADDR(io_in_at), "eip behind inw");
 	EQ(io_hits(io_out, 0x84, 4, &first, &last), 0, "hits beside");
 	EQ(io_hits(io_in, 0x81, 1, &first, &last), 0, "hits beside, one byte");
-	/* Behind each repetition; the last one has gone on. */
+	write_cr4(cr4);
+}
+
+TEST(dr_io_rep, "debug.I/O breakpoints behind each repetition")
+{
+	u32 first, last, cr4 = read_cr4();
+
+	if (qemu_skips("only the first repetition is reported"))
+		return;
+	write_cr4(cr4 | CR4_DE);
+	/* The last one has gone on. */
 	EQ(io_hits(io_rep, 0x80, 1, &first, &last), 3, "hits of rep outsb");
 	EQ(first, ADDR(io_rep_at), "eip in rep outsb");
 	EQ(last, ADDR(io_rep_at) + 2, "eip behind rep outsb");
