@@ -311,6 +311,84 @@ TEST(dr_data_odd, "debug.data breakpoints hit by misaligned accesses")
 	watches(1);
 }
 
+CODE(rep_stos, "mov %ebx, %edi; nop; rep_stos_at: rep stosb; rep_stos_end_at: nop");
+CODE(ss_bp, "mov %ss, %eax; mov %eax, %ss; ss_bp_at: nop; nop");
+CODE(tf_watch, "movl %eax, (%ebx); tf_watch_at: nop");
+
+static u32 hit_ecx;
+
+static int rep_hook(struct state *s)
+{
+	hit_ecx = s->ecx;
+	return step_hook(s);
+}
+
+TEST(dr_rep, "debug.data breakpoint in the middle of rep stosb")
+{
+	for (int ring = 0; ring <= 3; ring += 3) {
+		struct state s = at_ring(rep_stos, ring);
+
+		log_n = 0;
+		keep_tf = 0;
+		trap_hook[V_DB] = rep_hook;
+		write_dr6(0xffff0ff0);
+		asm volatile("mov %0, %%db3" ::"r"(ADDR(data) + 5));
+		write_dr7(0x400 | 0x80 | 1u << 28);
+		s.ebx = ADDR(data);
+		s.ecx = 9;
+		run(&s);
+		write_dr7(0x400);
+		trap_hook[V_DB] = NULL;
+		if (!ended(&s, tag("rep stosb", ring)))
+			continue;
+		EQ(log_n, 1, tag("hits", ring));
+		EQ(log_eip[0], ADDR(rep_stos_at), "eip: the instruction goes on");
+		EQ(hit_ecx, 3, "ecx behind the sixth element");
+		EQ(log_dr6[0] & 0x600f, 8, "dr6");
+		EQ(s.ecx, 0, "ecx in the end");
+	}
+}
+
+TEST(dr_ss, "debug.instruction breakpoint behind mov ss is not seen")
+{
+	struct state s = at_ring(ss_bp, 3);
+
+	if (qemu_skips("mov ss does not hold the trap off"))
+		return;
+	log_n = 0;
+	trap_hook[V_DB] = step_hook;
+	asm volatile("mov %0, %%db0" ::"r"(ss_bp_at));
+	write_dr7(0x402);
+	run(&s);
+	write_dr7(0x400);
+	trap_hook[V_DB] = NULL;
+	ended(&s, "mov ss");
+	EQ(log_n, 0, "hits");
+}
+
+TEST(dr_tf, "debug.single step and data breakpoint at once")
+{
+	struct state s = at_ring(tf_watch, 3);
+
+	if (qemu_skips("they come one after the other"))
+		return;
+	log_n = 0;
+	keep_tf = 0;
+	trap_hook[V_DB] = step_hook;
+	write_dr6(0xffff0ff0);
+	asm volatile("mov %0, %%db0; mov %0, %%db1" ::"r"(data));
+	write_dr7(0x400 | 0xa | 1u << 16 | 3u << 18 | 3u << 20 | 3u << 22);
+	s.ebx = ADDR(data);
+	s.eflags = FL_ONE | FL_TF;
+	run(&s);
+	write_dr7(0x400);
+	trap_hook[V_DB] = NULL;
+	ended(&s, "store");
+	EQ(log_n, 1, "traps");
+	EQ(log_eip[0], ADDR(tf_watch_at), "eip");
+	EQ(log_dr6[0] & 0x600f, 0x4003, "dr6");
+}
+
 CODE(io_out, "nop; outb %al, %dx; io_out_at: nop");
 CODE(io_in, "nop; inw %dx, %ax; io_in_at: nop");
 CODE(io_rep, "nop; io_rep_at: rep outsb; nop; nop");
