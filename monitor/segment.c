@@ -7,6 +7,8 @@
  */
 #include "monitor/segment.h"
 
+#include "shadowpt/access.h"
+
 bool descriptor_lookup(struct vcpu *v, u32 sel, struct descriptor *d)
 {
 	u32 base, limit;
@@ -181,10 +183,13 @@ void segment_null_for_outer(struct vcpu *v, u32 cpl)
 	}
 }
 
-/* A frame is contiguous unless it wraps at the top of its stack (64 KiB or 4 GiB). */
-static bool frame_wraps(u32 off, unsigned bytes, u32 mask)
+/*
+ * A frame is accessed as a whole unless it wraps at the top of its stack (64 KiB or 4 GiB), or the alignment of its items is checked: that
+ * of each, not the frame's.
+ */
+static bool item_by_item(const struct vcpu *v, u32 off, unsigned bytes, u32 mask)
 {
-	return (u64)off + bytes - 1 > mask;
+	return (u64)off + bytes - 1 > mask || access_checks_alignment(v);
 }
 
 void stack_read(struct vcpu *v, u32 off, u32 *items, unsigned n, unsigned size)
@@ -193,7 +198,7 @@ void stack_read(struct vcpu *v, u32 off, u32 *items, unsigned n, unsigned size)
 	u16 narrow[STACK_ITEMS_MAX];
 
 	off &= mask;
-	if (unlikely(frame_wraps(off, n * size, mask))) {
+	if (unlikely(item_by_item(v, off, n * size, mask))) {
 		for (unsigned k = 0; k < n; k++)
 			items[k] = (u32)seg_read(v, SEG_SS, (off + k * size) & mask, size);
 		return;
@@ -207,9 +212,8 @@ void stack_read(struct vcpu *v, u32 off, u32 *items, unsigned n, unsigned size)
 		items[k] = narrow[k];
 }
 
-/* The rare frame that wraps: every item is checked, then every item is written. */
-static void push_wrapping(struct vcpu *v, const struct segment *ss, u32 off, const u32 *items, unsigned n, unsigned size, int acc,
-			  u32 error)
+/* The rare frame: every item is checked, then every item is written. */
+static void push_items(struct vcpu *v, const struct segment *ss, u32 off, const u32 *items, unsigned n, unsigned size, int acc, u32 error)
 {
 	u32 mask = segment_sp_mask(ss);
 
@@ -230,8 +234,8 @@ u32 stack_push(struct vcpu *v, const struct segment *ss, u32 esp, const u32 *ite
 	u32 off = (esp - n * size) & mask;
 	u16 narrow[STACK_ITEMS_MAX];
 
-	if (unlikely(frame_wraps(off, n * size, mask))) {
-		push_wrapping(v, ss, off, items, n, size, acc, error);
+	if (unlikely(item_by_item(v, off, n * size, mask))) {
+		push_items(v, ss, off, items, n, size, acc, error);
 		return sp_merge(esp, off, mask);
 	}
 	if (unlikely(!segment_allows(ss, off, n * size, ACC_WRITE)))

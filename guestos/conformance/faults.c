@@ -534,6 +534,36 @@ TEST(ac, "fault.#AC")
 	write_cr0(cr0);
 }
 
+CODE(ac_lret, "push %cs; push $1f; lret; 1: lcall $0x1b, $2f; 2: add $8, %esp; pushf; push %cs; push $3f; iret; 3:");
+CODE(ac_iret, "pushf; push %cs; push $1f; dec %esp; ac_iret_at: iret; 1:");
+CODE(ac_far, "push %cs; push $1f; inc %esp; ac_far_at: lret; 1:");
+
+TEST(ac_frames, "fault.#AC of far transfers' frames")
+{
+	u32 cr0 = read_cr0();
+
+	if (qemu_skips("alignment is not checked"))
+		return;
+	write_cr0(cr0 | CR0_AM);
+	/* Every item is aligned to its own size, not the frame to its. */
+	for (u32 off = 0; off < 8; off += 4) {
+		struct state s = at_ring(ac_lret, 3);
+
+		s.esp -= off;
+		s.eflags |= FL_AC;
+		run(&s);
+		ended(&s, "aligned lret, lcall and iret");
+	}
+	for (int i = 0; i < 2; i++) {
+		struct state s = at_ring(i ? ac_far : ac_iret, 3);
+
+		s.eflags |= FL_AC;
+		run(&s);
+		trapped(&s, V_AC, 0, i ? ac_far_at : ac_iret_at, i ? "misaligned lret" : "misaligned iret");
+	}
+	write_cr0(cr0);
+}
+
 CODE(mf_cause, "fninit; push $0x37a; fldcw (%esp); fldz; fld1; fdivp; mf_cause_at: fwait; pop %eax");
 CODE(mf_masked, "fninit; fldz; fld1; fdivp; fnstsw %ax; fwait");
 CODE(mf_fnclex, "fninit; push $0x37a; fldcw (%esp); fldz; fld1; fdivp; fnstsw %ax; fnclex; fwait; pop %ecx");

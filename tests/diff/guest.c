@@ -38,6 +38,10 @@ static void map_all(const struct batch *b)
 		map(page_address[i], pages[i], P_P | P_U | P_NX | (i < RW_PAGES ? P_W : 0));
 	for (unsigned i = 0; i < CODE_PAGES; i++)
 		map(CODE_BASE + i * 4096, code[i], P_P | P_U | P_W);
+	/* The library lets user code at some of its memory. */
+	for (u32 a = 0; a < 16u << 20; a += 4096)
+		if (pte_get(a) & P_U && (a < LOW || a >= LOW + 0x3000))
+			pte_set(a, pte_get(a) & ~(u64)P_U);
 	pte_set(0x1000, 0);
 	pte_set(LOW + 0x3000, 0);
 	write_cr3(read_cr3());

@@ -136,7 +136,7 @@ static bool is_not_offered(const struct generator *g, const struct failure *f)
 
 	if (f->got.vector != EXC_UD || !last_insn(g, &f->got, &in, ops))
 		return false;
-	return !gen_offers(&in) || in.meta.category == ZYDIS_CATEGORY_SYSRET;
+	return !gen_offers(&in) || in.meta.category == ZYDIS_CATEGORY_SYSRET || in.meta.category == ZYDIS_CATEGORY_SYSCALL;
 }
 
 /* An access that wraps at 4 GiB in a segment of 4 GiB may or may not violate the limit (SDM Vol. 3A 5.3). */
@@ -224,7 +224,8 @@ static bool is_host_memory(const struct failure *f)
 {
 	u32 at = f->got.cr2;
 
-	return f->got.vector == EXC_PF && (at >= 0xf0000000u || (at >= 0x08000000u && at < 0x0c000000u)) && f->want.cr2 != at;
+	return f->got.vector == EXC_PF && (at >= 0xf0000000u || (at >= 0x08000000u && at < 0x0c000000u)) &&
+	       (f->want.cr2 != at || f->want.out.eip != f->got.out.eip);
 }
 
 /* IRET with NT set: #GP(0) in the host's kernel's mode, a task switch in the guest's (SDM Vol. 2A, IRET), which has nothing to return to.
@@ -238,6 +239,32 @@ static bool is_task_return(const struct generator *g, const struct failure *f)
 	       (in.mnemonic == ZYDIS_MNEMONIC_IRET || in.mnemonic == ZYDIS_MNEMONIC_IRETD);
 }
 
+/* The order of the faults that decoding finds, too long and undefined, is the CPU's affair (SDM Vol. 3A table 6-2). */
+static bool is_long_undefined(const struct failure *f)
+{
+	return f->want.vector == EXC_GP && !f->want.error && f->got.vector == EXC_UD && f->want.out.eip == f->got.out.eip &&
+	       strchr("\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3", f->want.insn[0]) && f->want.insn[0];
+}
+
+/* The guest's gates, of vectors that no case means to use. */
+static bool is_gate(const struct generator *g, const struct failure *f)
+{
+	ZydisDecodedInstruction in;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+
+	return f->want.vector == EXC_GP && (f->want.error & 2) && last_insn(g, &f->want, &in, ops) && in.mnemonic == ZYDIS_MNEMONIC_INT;
+}
+
+/* MXCSR bit 17 of AMD's CPUs (misaligned SSE), which the guest's has not. */
+static bool is_mxcsr_mm(const struct generator *g, const struct failure *f)
+{
+	ZydisDecodedInstruction in;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+
+	return f->got.vector == EXC_GP && last_insn(g, &f->got, &in, ops) &&
+	       (in.mnemonic == ZYDIS_MNEMONIC_LDMXCSR || in.mnemonic == ZYDIS_MNEMONIC_FXRSTOR) && (f->want.out.fx[26] & 2);
+}
+
 bool failure_is_known(const struct generator *g, const struct failure *f)
 {
 	if (is_task_return(g, f))
@@ -246,6 +273,6 @@ bool failure_is_known(const struct generator *g, const struct failure *f)
 		return false;
 	return f->want.vector == VECTOR_SYSCALL || is_image_only(g, f) || is_interrupted_compare(g, f) || is_wide_alignment(g, f) ||
 	       is_other_part(g, f) || is_partial_popa(g, f) || is_early_mmx(g, f) || is_wrap(f) || is_far_frame(g, f) || is_int1(g, f) ||
-	       is_not_offered(g, f) || is_fetch_of_undefined(f) || is_overlapping_move(g, f) || is_unselected_byte(g, f) ||
-	       is_host_memory(f);
+	       is_not_offered(g, f) || is_long_undefined(f) || is_gate(g, f) || is_mxcsr_mm(g, f) || is_fetch_of_undefined(f) ||
+	       is_overlapping_move(g, f) || is_unselected_byte(g, f) || is_host_memory(f);
 }
