@@ -564,9 +564,41 @@ TEST(ac_frames, "fault.#AC of far transfers' frames")
 	write_cr0(cr0);
 }
 
-CODE(mf_cause, "fninit; push $0x37a; fldcw (%esp); fldz; fld1; fdivp; mf_cause_at: fwait; pop %eax");
+CODE(mf_cause, "fninit; push $0x37a; fldcw (%esp); fldz; fld1; mf_insn: fdivp; mf_cause_at: fwait; pop %eax");
 CODE(mf_masked, "fninit; fldz; fld1; fdivp; fnstsw %ax; fwait");
 CODE(mf_fnclex, "fninit; push $0x37a; fldcw (%esp); fldz; fld1; fdivp; fnstsw %ax; fnclex; fwait; pop %ecx");
+
+extern const u8 mf_insn[];
+CODE(mf_mem, "fninit; push $0x37a; fldcw (%esp); fld1; mf_mem_insn: fidivl (%ebx); mf_mem_at: fwait; pop %eax");
+extern const u8 mf_mem_insn[];
+
+/* What a handler finds in the environment: the instruction that caused it, not the one that reported it. */
+TEST(mf_pointers, "fault.pointers in the environment after #MF")
+{
+	struct state s;
+	u32 env[7], cr0 = read_cr0();
+
+	write_cr0(cr0 | CR0_NE);
+	s = go(mf_cause, 3);
+	asm volatile("fnstenv %0" : "=m"(env));
+	if (trapped(&s, V_MF, 0, mf_cause_at, "fdivp")) {
+		EQ(env[3], ADDR(mf_insn), "FIP");
+		EQ(env[1] & 0x84, 0x84, "status");
+	}
+	*(u32 *)buf = 0;
+	s = at_ring(mf_mem, 3);
+	s.ebx = ADDR(buf);
+	run(&s);
+	asm volatile("fnstenv %0" : "=m"(env));
+	if (trapped(&s, V_MF, 0, mf_mem_at, "fidivl")) {
+		EQ(env[3], ADDR(mf_mem_insn), "FIP");
+		EQ(env[5], ADDR(buf), "FDP");
+		if (!boot_qemu)
+			EQ(env[4] >> 16 & 0x7ff, 0x233, "FOP");
+	}
+	asm volatile("fninit");
+	write_cr0(cr0);
+}
 
 TEST(mf, "fault.#MF")
 {

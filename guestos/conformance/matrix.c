@@ -203,6 +203,59 @@ TEST(ext, "matrix.error codes of exceptions that cannot be delivered")
 			}
 }
 
+CODE(raise_de, "xor %ecx, %ecx; div %ecx");
+CODE(raise_pf, "mov (0x10005000), %eax");
+
+/*
+ * SDM Vol. 3A table 6-5: a benign exception or a contributory one and then a page fault are handled one after the other; a page fault and
+ * then a page fault or a contributory exception are a double fault. The page fault of the second kind is that of a code segment's
+ * descriptor.
+ */
+TEST_PG(nested, "matrix.exceptions while exceptions are delivered")
+{
+	enum { TABLE = TW, FAR_SEL = 0x1008 };
+	static const struct {
+		const char *what;
+		const u8 *code;
+		u32 vector, second, want; /* want: vector */
+	} c[] = {
+		{"#UD, #PF", raise_ud, V_UD, V_PF, V_PF}, {"#DE, #PF", raise_de, V_DE, V_PF, V_PF},
+		{"#PF, #PF", raise_pf, V_PF, V_PF, V_DF}, {"#DE, #NP", raise_de, V_DE, V_NP, V_DF},
+		{"#PF, #NP", raise_pf, V_PF, V_NP, V_DF}, {"#DE, #GP", raise_de, V_DE, V_GP, V_DF},
+		{"#PF, #GP", raise_pf, V_PF, V_GP, V_DF},
+	};
+
+	for (u32 i = 0; i < sizeof(c) / sizeof(c[0]); i++)
+		for (int ring = 0; ring <= 3; ring += 3) {
+			struct pseudo far = {0x1fff, TABLE};
+			struct state s;
+			u64 good = idt[c[i].vector];
+
+			/* The same GDT, but longer, and not all there. */
+			map(TABLE, scratch[0], P_P | P_W);
+			memcpy((void *)TABLE, gdt, sizeof(gdt));
+			if (c[i].second == V_PF)
+				idt[c[i].vector] = gate(FAR_SEL, ADDR(trap_stubs[c[i].vector]), 0xe, 0);
+			else if (c[i].second == V_NP)
+				idt[c[i].vector] = good & ~(0x80ull << 40);
+			else
+				idt[c[i].vector] = gate(KDS, ADDR(trap_stubs[c[i].vector]), 0xe, 0);
+			asm volatile("lgdt %0" ::"m"(far));
+			s = go(c[i].code, ring);
+			asm volatile("lgdt %0" ::"m"(gdtr));
+			idt[c[i].vector] = good;
+			if (s.vec != c[i].want || s.err) {
+				fail("%s in ring %d: trap %u error %x, want %u", c[i].what, ring, s.vec, s.err, c[i].want);
+				continue;
+			}
+			if (c[i].want == V_PF) {
+				EQ(s.cr2, TABLE + FAR_SEL, "cr2");
+				EQ(s.eip, ADDR(c[i].code) + (c[i].code == raise_de ? 2 : 0), "eip");
+			}
+		}
+	unmap_window();
+}
+
 /* ModRM.mod does not count in moves of control and debug registers (SDM Vol. 2B): there is no memory operand. */
 CODE(cr_mod0, ".byte 0x0f, 0x20, 0x00; nop"); /* mov eax, cr0 */
 CODE(cr_mod1, ".byte 0x0f, 0x20, 0x43; nop"); /* mov ebx, cr0 */

@@ -486,7 +486,8 @@ TEST(mmx, "simd.mmx and its x87 tags")
 	EQ(mem[26] & 0xffff, 0xffff, "tags after emms");
 }
 
-CODE(fxsave, "fninit; fld1; fldpi; movaps (%ebx), %xmm3; fxsave 512(%ebx); fninit; pxor %xmm3, %xmm3; fxrstor 512(%ebx); fstpt 64(%ebx); "
+CODE(fxsave, "fninit; fld1; fldpi; movaps (%ebx), %xmm3; fxsave 512(%ebx); fninit; pxor %xmm3, %xmm3; fxrstor 512(%ebx); fstpt "
+	     "64(%ebx); "
 	     "fstpt 80(%ebx);"
 	     "movaps %xmm3, 96(%ebx)");
 
