@@ -53,12 +53,14 @@ static u32 operand(struct vcpu *v, const struct emu_insn *i, unsigned size, int 
 
 /* --- FXSAVE, FXRSTOR, LDMXCSR --- */
 
+/* The whole operand must be accessible, although its end is neither read nor written. */
 static u32 fx_operand(struct vcpu *v, const struct emu_insn *i, int acc)
 {
 	u32 linear = operand(v, i, FXSAVE_SIZE, acc);
 
 	if (linear & 15)
 		raise_error(v, EXC_GP, 0);
+	lin_probe(v, linear, FXSAVE_SIZE, acc | acc_cpl(v));
 	return linear;
 }
 

@@ -491,6 +491,36 @@ CODE(fxsave, "fninit; fld1; fldpi; movaps (%ebx), %xmm3; fxsave 512(%ebx); fnini
 	     "fstpt 80(%ebx);"
 	     "movaps %xmm3, 96(%ebx)");
 
+CODE(fxsave_end, "fxsave (%ebx)");
+CODE(fxrstor_end, "fxrstor (%ebx)");
+
+TEST_PG(fxsave_end, "simd.fxsave and fxrstor of an area whose end is not there")
+{
+	u32 cr4;
+
+	if (!has(SSE2)) {
+		skip("no SSE2");
+		return;
+	}
+	/* 288 bytes are in the first page: all that is read and written. The operand has 512 (SDM Vol. 1 10.5.1). */
+	if (qemu_skips("the end of the area is not accessed"))
+		return;
+	cr4 = enable();
+	map(TW, scratch[0], P_P | P_W | P_U);
+	asm volatile("fxsave %0" : "=m"(*(u8(*)[512])(TW + 0xc00)));
+	for (int i = 0; i < 2; i++) {
+		struct state s = at_ring(i ? fxrstor_end : fxsave_end, 3);
+
+		s.ebx = TW + 0xec0;
+		run(&s);
+		if (trapped(&s, V_PF, i ? 4 : 6, i ? fxrstor_end : fxsave_end, i ? "fxrstor" : "fxsave") &&
+		    s.cr2 >> 12 != (TW + 0x1000) >> 12)
+			fail("cr2 is %x", s.cr2);
+	}
+	unmap_window();
+	write_cr4(cr4);
+}
+
 TEST(fxsave, "simd.fxsave fxrstor")
 {
 	static UDATA u32 big[512] __attribute__((aligned(64)));

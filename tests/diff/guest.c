@@ -122,6 +122,8 @@ void kernel_main(const char *cmdline)
 	pic_mask(0xffff);
 	gdt_set(LINUX_UCS & ~7, desc(0, 0xfffff, ACC_CODE | ACC_ACCESSED | ACC_DPL(3), 0xc));
 	gdt_set(LINUX_UDS & ~7, desc(0, 0xfffff, ACC_DATA | ACC_ACCESSED | ACC_DPL(3), 0xc));
+	/* The host's kernel's data: no selector of a case's may have it. */
+	gdt_set(UCS & ~7, desc(0, 0xfffff, ACC_DATA, 0xc));
 	gdt_set(TSS_MOVED, desc(ADDR(&tss), sizeof(tss) - 1, 0x89, 0));
 	asm volatile("ltr %w0" : : "r"(TSS_MOVED));
 	ldt[SEL_FS >> 3] = desc(FS_BASE, FS_LIMIT, ACC_DATA | ACC_DPL(3), 4);

@@ -113,7 +113,8 @@ static bool is_far_frame(const struct generator *g, const struct failure *f)
 	ZydisDecodedInstruction in;
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 
-	return f->want.vector == EXC_PF && (f->got.vector == EXC_PF || f->got.vector == EXC_GP) && f->want.out.eip == f->got.out.eip &&
+	return (f->want.vector == EXC_PF || f->want.vector == EXC_AC) &&
+	       (f->got.vector == EXC_PF || f->got.vector == EXC_GP || f->got.vector == EXC_AC) && f->want.out.eip == f->got.out.eip &&
 	       last_insn(g, &f->want, &in, ops) &&
 	       (in.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || in.mnemonic == ZYDIS_MNEMONIC_IRET || in.mnemonic == ZYDIS_MNEMONIC_IRETD);
 }
@@ -134,7 +135,12 @@ static bool is_not_offered(const struct generator *g, const struct failure *f)
 	ZydisDecodedInstruction in;
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 
-	if (f->got.vector != EXC_UD || !last_insn(g, &f->got, &in, ops))
+	if (!last_insn(g, &f->got, &in, ops))
+		return false;
+	/* SYSENTER: undefined on AMD's CPUs in the host's kernel's mode. */
+	if (f->want.vector == EXC_UD && f->got.vector == EXC_GP)
+		return in.mnemonic == ZYDIS_MNEMONIC_SYSENTER;
+	if (f->got.vector != EXC_UD)
 		return false;
 	return !gen_offers(&in) || in.meta.category == ZYDIS_CATEGORY_SYSRET || in.meta.category == ZYDIS_CATEGORY_SYSCALL;
 }
@@ -143,7 +149,7 @@ static bool is_not_offered(const struct generator *g, const struct failure *f)
 static bool is_wrap(const struct failure *f)
 {
 	return (f->want.vector == EXC_SS || f->want.vector == EXC_GP) &&
-	       ((f->got.vector == EXC_PF && f->got.cr2 > 0xfffffe00u) || f->got.vector == EXC_AC);
+	       ((f->got.vector == EXC_PF && f->got.cr2 + IMAGE_MAX < 2 * IMAGE_MAX) || f->got.vector == EXC_AC);
 }
 
 /* The host's POPA changes registers before a fault, Ringer's does not; it is restartable either way. ESP says where to. */
