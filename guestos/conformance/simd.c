@@ -491,8 +491,8 @@ CODE(fxsave, "fninit; fld1; fldpi; movaps (%ebx), %xmm3; fxsave 512(%ebx); fnini
 	     "fstpt 80(%ebx);"
 	     "movaps %xmm3, 96(%ebx)");
 
-CODE(fxsave_end, "fxsave (%ebx)");
-CODE(fxrstor_end, "fxrstor (%ebx)");
+CODE(fx_tail, "fxsave (%ebx)");
+CODE(fxr_tail, "fxrstor (%ebx)");
 
 TEST_PG(fxsave_end, "simd.fxsave and fxrstor of an area whose end is not there")
 {
@@ -509,12 +509,11 @@ TEST_PG(fxsave_end, "simd.fxsave and fxrstor of an area whose end is not there")
 	map(TW, scratch[0], P_P | P_W | P_U);
 	asm volatile("fxsave %0" : "=m"(*(u8(*)[512])(TW + 0xc00)));
 	for (int i = 0; i < 2; i++) {
-		struct state s = at_ring(i ? fxrstor_end : fxsave_end, 3);
+		struct state s = at_ring(i ? fxr_tail : fx_tail, 3);
 
 		s.ebx = TW + 0xec0;
 		run(&s);
-		if (trapped(&s, V_PF, i ? 4 : 6, i ? fxrstor_end : fxsave_end, i ? "fxrstor" : "fxsave") &&
-		    s.cr2 >> 12 != (TW + 0x1000) >> 12)
+		if (trapped(&s, V_PF, i ? 4 : 6, i ? fxr_tail : fx_tail, i ? "fxrstor" : "fxsave") && s.cr2 >> 12 != (TW + 0x1000) >> 12)
 			fail("cr2 is %x", s.cr2);
 	}
 	unmap_window();
