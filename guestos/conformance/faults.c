@@ -534,6 +534,20 @@ TEST(ac, "fault.#AC")
 	write_cr0(cr0);
 }
 
+TEST_PG(insn_length_end, "fault.#PF, not #GP, for a too long instruction that is not all there")
+{
+	static const u8 start[12] = {0x26, 0x3e, 0x2e, 0x3e, 0x36, 0x2e, 0x3e, 0x36, 0x2e, 0x0f, 0x4b, 0xba};
+	struct state s;
+
+	/* 16 bytes with the displacement; the limit is found at the 16th, the page's absence at the 13th. */
+	map(TW, scratch[0], P_P | P_W | P_U);
+	memcpy((void *)(TW + 0x1000 - sizeof(start)), start, sizeof(start));
+	s = go((const void *)(TW + 0x1000 - sizeof(start)), 3);
+	if (s.vec != V_PF || s.cr2 != TW + 0x1000)
+		fail("trap %u error %x cr2 %x", s.vec, s.err, s.cr2);
+	unmap_window();
+}
+
 CODE(ac_lret, "push %cs; push $1f; lret; 1: lcall $0x1b, $2f; 2: add $8, %esp; pushf; push %cs; push $3f; iret; 3:");
 CODE(ac_iret, "pushf; push %cs; push $1f; dec %esp; ac_iret_at: iret; 1:");
 CODE(ac_far, "push %cs; push $1f; inc %esp; ac_far_at: lret; 1:");
