@@ -192,9 +192,9 @@ static bool is_unselected_byte(const struct generator *g, const struct failure *
 	ZydisDecodedInstruction in;
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 
-	return f->want.vector == EXC_PF && last_insn(g, &f->want, &in, ops) &&
+	return (f->want.vector == EXC_PF || f->want.vector == EXC_GP || f->want.vector == EXC_SS) && last_insn(g, &f->want, &in, ops) &&
 	       (in.mnemonic == ZYDIS_MNEMONIC_MASKMOVQ || in.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU) &&
-	       (f->got.vector != EXC_PF || f->got.out.eip != f->want.out.eip);
+	       (f->got.vector != f->want.vector || f->got.out.eip != f->want.out.eip);
 }
 
 /* How many bytes of an undefined instruction are fetched, and so whether the next page must be there, is the CPU's affair. */
@@ -231,7 +231,7 @@ static bool is_host_memory(const struct failure *f)
 	u32 at = f->got.cr2;
 
 	return f->got.vector == EXC_PF && (at >= 0xf0000000u || (at >= 0x08000000u && at < 0x0c000000u)) &&
-	       (f->want.cr2 != at || f->want.out.eip != f->got.out.eip);
+	       (f->want.cr2 != at || f->want.out.eip != f->got.out.eip || f->want.error != f->got.error);
 }
 
 /* IRET with NT set: #GP(0) in the host's kernel's mode, a task switch in the guest's (SDM Vol. 2A, IRET), which has nothing to return to.
@@ -281,6 +281,43 @@ static bool tells_the_machine(const struct failure *f)
 	return false;
 }
 
+static bool has_prefix(const ZydisDecodedInstruction *in, u8 value)
+{
+	for (unsigned i = 0; i < in->raw.prefix_count; i++)
+		if (in->raw.prefixes[i].value == value)
+			return true;
+	return false;
+}
+
+/* F2 and F3 are reserved there (SDM Vol. 2A 2.1.1): the host's CPU takes F2 E1 for LOOPNE and F3 E0 for LOOPE. */
+static bool is_loop_with_rep(const struct generator *g, const struct failure *f)
+{
+	ZydisDecodedInstruction in;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+
+	for (u32 at = 0; at < f->c.length; at++) {
+		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(gen_decoder(g), f->c.code + at, f->c.length - at, &in, ops)))
+			continue;
+		if ((in.mnemonic == ZYDIS_MNEMONIC_LOOPNE && has_prefix(&in, 0xf3)) ||
+		    (in.mnemonic == ZYDIS_MNEMONIC_LOOPE && has_prefix(&in, 0xf2)))
+			return true;
+	}
+	return false;
+}
+
+/* A repeated store that overwrites itself: the host's CPU goes on with it until it is interrupted, Ringer runs what it has become. */
+static bool overwrites_itself(const struct generator *g, const struct failure *f)
+{
+	ZydisDecodedInstruction in;
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+	u32 at = f->want.out.eip - f->c.in.eip;
+
+	if (f->want.vector != EXC_PF || at >= f->c.length ||
+	    !ZYAN_SUCCESS(ZydisDecoderDecodeFull(gen_decoder(g), f->c.code + at, f->c.length - at, &in, ops)))
+		return false;
+	return in.meta.category == ZYDIS_CATEGORY_STRINGOP && memcmp(f->want.insn, f->c.code + at, in.length) != 0;
+}
+
 bool failure_is_known(const struct generator *g, const struct failure *f)
 {
 	if (is_task_return(g, f))
@@ -289,6 +326,7 @@ bool failure_is_known(const struct generator *g, const struct failure *f)
 		return false;
 	return f->want.vector == VECTOR_SYSCALL || is_image_only(g, f) || is_interrupted_compare(g, f) || is_wide_alignment(g, f) ||
 	       is_other_part(g, f) || is_partial_popa(g, f) || is_early_mmx(g, f) || is_wrap(f) || tells_the_machine(f) ||
-	       is_far_frame(g, f) || is_int1(g, f) || is_not_offered(g, f) || is_long_undefined(f) || is_gate(g, f) || is_mxcsr_mm(g, f) ||
-	       is_fetch_of_undefined(f) || is_overlapping_move(g, f) || is_unselected_byte(g, f) || is_host_memory(f);
+	       is_loop_with_rep(g, f) || overwrites_itself(g, f) || is_far_frame(g, f) || is_int1(g, f) || is_not_offered(g, f) ||
+	       is_long_undefined(f) || is_gate(g, f) || is_mxcsr_mm(g, f) || is_fetch_of_undefined(f) || is_overlapping_move(g, f) ||
+	       is_unselected_byte(g, f) || is_host_memory(f);
 }
