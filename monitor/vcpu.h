@@ -36,7 +36,7 @@ struct segment {
 	 * segment_set(). */
 	u32 full_read, full_write;
 	u32 low_read, low_write; /* the same for the offsets up to FFFFh only, 1 or 0: what 16-bit code wants */
-	u64 raw; /* the descriptor that was loaded, accessed bit set; 0: loaded in another way */
+	u64 raw;		 /* the descriptor that was loaded, accessed bit set; 0: loaded in another way */
 };
 
 struct table_register {
