@@ -12,14 +12,15 @@
 #define MAX_ELEMENTS	64
 #define TSS_IO_MAP_BASE 0x66
 
-/* SDM Vol. 1 19.5.2: outside of IOPL, the TSS's I/O permission bitmap decides. Two bytes of it are read, both within the limit. */
+/* SDM Vol. 1 19.5.2: outside of IOPL, and always in virtual-8086 mode, the TSS's I/O permission bitmap decides. Two bytes of it are read,
+ * both within the limit. */
 static void check_permission(struct vcpu *v, u32 port, unsigned size)
 {
 	const struct segment *tr = &v->seg[SEG_TR];
 	unsigned type = tr->attr & SEG_TYPE;
 	u32 offset, bits;
 
-	if (likely(v->cpl <= vcpu_iopl(v)))
+	if (likely(v->cpl <= vcpu_iopl(v) && !(v->sysflags & EFLAGS_VM)))
 		return;
 	if ((tr->attr & SEG_UNUSABLE) || (type != DESC_TSS32_AVAIL && type != DESC_TSS32_BUSY) || tr->limit < TSS_IO_MAP_BASE + 1)
 		raise_error(v, EXC_GP, 0);

@@ -1,6 +1,6 @@
 /*
- * Segmentation of protected mode, SDM Vol. 3A chapters 3 and 5: descriptors, hidden parts of the segment registers, limit and type checks,
- * data-segment loads, and the stack frames that far transfers and interrupts push and pop.
+ * Segmentation, SDM Vol. 3A chapters 3 and 5, and 20 for real and virtual-8086 mode: descriptors, hidden parts of the segment registers,
+ * limit and type checks, data-segment loads, and the stack frames that far transfers and interrupts push and pop.
  *
  * Invariants: v->seg[] changes only by whole-register assignment, so full_read/full_write always agree with the rest; every function that
  * can raise does so before it changes v (setting an accessed bit in guest memory is the exception that the architecture makes too).
@@ -8,6 +8,9 @@
 #include "monitor/segment.h"
 
 #include "shadowpt/access.h"
+
+/* Of real and virtual-8086 mode's segments. */
+#define PARAGRAPH_ATTR (SEG_P | SEG_S | SEG_TYPE_W | SEG_TYPE_A)
 
 bool descriptor_lookup(struct vcpu *v, u32 sel, struct descriptor *d)
 {
@@ -82,6 +85,29 @@ struct segment segment_from_descriptor(u32 sel, const struct descriptor *d)
 	return s;
 }
 
+struct segment segment_v86(u32 sel)
+{
+	sel &= 0xffff;
+	return segment_make(sel, sel << 4, 0xffff, PARAGRAPH_ATTR | SEG_DPL);
+}
+
+struct segment segment_8086(const struct vcpu *v, int n, u32 sel)
+{
+	u32 limit = v->seg[n].limit, attr = v->seg[n].attr;
+
+	if (is_v86(v))
+		return segment_v86(sel);
+	/* A register that protected mode has left null, or never a segment, is as after a reset. */
+	if ((attr & (SEG_UNUSABLE | SEG_S | SEG_P)) != (SEG_S | SEG_P)) {
+		limit = 0xffff;
+		attr = PARAGRAPH_ATTR;
+	}
+	if (n == SEG_CS)
+		attr = PARAGRAPH_ATTR | (attr & (SEG_DB | SEG_G));
+	sel &= 0xffff;
+	return segment_make(sel, sel << 4, limit, attr);
+}
+
 void segment_set(struct vcpu *v, int n, u32 sel, u32 base, u32 limit, u32 attr)
 {
 	v->seg[n] = segment_make(sel, base, limit, attr);
@@ -145,8 +171,11 @@ bool segment_load(struct vcpu *v, int n, u32 sel)
 	struct descriptor d;
 	u32 attr;
 
-	require_protected_mode(v);
 	sel &= 0xffff;
+	if (is_8086(v)) {
+		v->seg[n] = segment_8086(v, n, sel);
+		return true;
+	}
 	if (n == SEG_SS) {
 		load_ss(v, sel);
 		return true;

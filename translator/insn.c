@@ -122,8 +122,8 @@ static void lower_leave(struct xlate *x)
  */
 static void lower_pushf(struct xlate *x)
 {
-	if (x->mode & MODE_SINGLE) {
-		/* RF and VM may be set. */
+	if (x->mode & (MODE_SINGLE | MODE_V86)) {
+		/* RF and VM may be set, and IOPL counts. */
 		emit_callout(x, emu_pushf, false);
 		return;
 	}

@@ -19,8 +19,10 @@
 #define MODE_EM	       0x0200u
 #define MODE_TS	       0x0400u
 #define MODE_OSFXSR    0x0800u
-#define MODE_SINGLE    0x1000u	/* one instruction, leaves to the dispatcher */
-#define MODE_DIRECT    0x4000u	/* memory operands go through the window in the GS base */
+#define MODE_SINGLE    0x1000u /* one instruction, leaves to the dispatcher */
+#define MODE_DIRECT    0x4000u /* memory operands go through the window in the GS base */
+#define MODE_V86       0x8000u /* EFLAGS.VM */
+#define MODE_V86_SHIFT 2
 #define MODE_CS_LIMIT  0x2000u	/* CS is not 4 GiB long: the limit is checked at each entry; no chaining, no jump cache */
 #define MODE_CS_64K    0x10000u /* CS is 64 KiB of 16-bit code: branches that stay below FFFFh, as all with 16-bit operands do, are linked */
 

@@ -27,7 +27,7 @@
 #include "translator/verify.h"
 
 _Static_assert(MODE_MP == CR0_MP << MODE_CR0_SHIFT && MODE_EM == CR0_EM << MODE_CR0_SHIFT && MODE_TS == CR0_TS << MODE_CR0_SHIFT &&
-		       MODE_OSFXSR == CR4_OSFXSR << MODE_CR4_SHIFT,
+		       MODE_OSFXSR == CR4_OSFXSR << MODE_CR4_SHIFT && MODE_V86 == EFLAGS_VM >> MODE_V86_SHIFT,
 	       "mode bits");
 
 static u32 flat_bit(const struct vcpu *v, int seg)
@@ -49,7 +49,7 @@ u32 mode_compute(const struct vcpu *v)
 	return v->cpl | (v->seg[SEG_CS].attr & SEG_DB ? MODE_CS32 : 0) | (v->seg[SEG_SS].attr & SEG_DB ? MODE_SS32 : 0) |
 	       flat_bit(v, SEG_ES) | flat_bit(v, SEG_CS) | flat_bit(v, SEG_SS) | flat_bit(v, SEG_DS) |
 	       (v->cr0 & (CR0_MP | CR0_EM | CR0_TS)) << MODE_CR0_SHIFT | (v->cr4 & CR4_OSFXSR) << MODE_CR4_SHIFT |
-	       limit_bit(&v->seg[SEG_CS]);
+	       limit_bit(&v->seg[SEG_CS]) | (v->sysflags & EFLAGS_VM) >> MODE_V86_SHIFT;
 }
 
 static void emit_head(struct xlate *x)
