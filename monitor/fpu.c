@@ -3,6 +3,7 @@
 #include "monitor/fpu.h"
 
 #include "cache/tc.h"
+#include "monitor/segment.h"
 #include "monitor/vm.h"
 #include "shadowpt/window.h"
 
@@ -27,7 +28,8 @@ static void fpu_track(struct vcpu *v, u32 host_fip)
 	if (!tu || v->lockstep)
 		return;
 	u32 off = tu_insn(v->tc, tu, tu_insn_by_host(v->tc, tu, host_fip))->guest_off;
-	v->fpu_ip = tu->eip + off;
+	/* Images of real and virtual-8086 mode have linear addresses; code that looks at them has seldom left its segment since. */
+	v->fpu_ip = (is_8086(v) ? v->seg[SEG_CS].base : 0) + tu->eip + off;
 	v->fpu_op = opcode_at(v, tu->pa + off);
 	v->fpu_cs = v->fpu_ds = 0;
 }

@@ -156,7 +156,7 @@ static unsigned image_size(const struct emu_insn *i)
 
 static void pointers_to_image_8086(const struct vcpu *v, const struct emu_insn *i, union x87_image *x)
 {
-	u32 ip = v->fpu_ip + ((u32)v->fpu_cs << 4), dp = v->fpu_dp;
+	u32 ip = v->fpu_ip, dp = v->fpu_dp;
 
 	if (i->opsize == 2) {
 		x->narrow_8086.fip = (u16)ip;
