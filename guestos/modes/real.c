@@ -11,8 +11,9 @@ static void stopped(const struct state *s, u32 vec, u32 ip, const char *what)
 		fail("%s: vector %u at %x:%x, want %u at %x", what, s->vec, s->cs, s->eip, vec, ip);
 }
 
-CODE16(segments, "mov $0x2100, %ax; mov %ax, %ds; movw $0x1234, 0x10; mov %ds, %bx; movw $0x5678, %cs:0x800; push %cs; pop %es; mov %es:0x800, %cx;"
-		 "mov $0x2200, %dx; push %dx; pop %fs; mov %fs, %fs:4; les 0x20, %si; mov %es, %di");
+CODE16(segments,
+       "mov $0x2100, %ax; mov %ax, %ds; movw $0x1234, 0x10; mov %ds, %bx; movw $0x5678, %cs:0x800; push %cs; pop %es; mov %es:0x800, %cx;"
+       "mov $0x2200, %dx; push %dx; pop %fs; mov %fs, %fs:4; les 0x20, %si; mov %es, %di");
 
 TEST(real_segments, "real.segment loads are paragraphs")
 {
@@ -46,7 +47,8 @@ TEST(real_ud, "real.instructions of protected mode alone are undefined")
 	}
 }
 
-CODE16(allowed, "mov %cr0, %eax; smsw %bx; sidt 0x10; sgdt 0x20; lmsw %bx; clts; mov %cr3, %ecx; mov %cr3, %edx; mov %edx, %cr3; mov %dr7, %esi; mov $0x77, %di;"
+CODE16(allowed, "mov %cr0, %eax; smsw %bx; sidt 0x10; sgdt 0x20; lmsw %bx; clts; mov %cr3, %ecx; mov %cr3, %edx; mov %edx, %cr3; mov %dr7, "
+		"%esi; mov $0x77, %di;"
 		"wbinvd; lidt 0x10");
 
 TEST(real_allowed, "real.system instructions run at CPL 0")
@@ -75,8 +77,8 @@ TEST(real_exceptions, "real.exceptions through the vector table, without error c
 	static const struct {
 		const u8 *code;
 		u32 bytes, vec, ip;
-	} cases[] = {{divide, 6, V_DE, 2}, {breakpoint, 3, V_BP, 1}, {overflow, 7, V_OF, 5}, {bounds, 9, V_BR, 3}, {undefined, 4, V_UD, 0},
-		     {fast_call, 4, V_GP, 0}};
+	} cases[] = {{divide, 6, V_DE, 2}, {breakpoint, 3, V_BP, 1}, {overflow, 7, V_OF, 5},
+		     {bounds, 9, V_BR, 3}, {undefined, 4, V_UD, 0},  {fast_call, 4, V_GP, 0}};
 
 	for (unsigned n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
 		struct state s = at_real(cases[n].code, cases[n].bytes);
@@ -146,7 +148,8 @@ TEST(real_sp, "real.SP wraps from 0 to FFFE and back")
 CODE16(popf16, "pushw %ax; popfw; pushfl; popl %ebx; pushw $2; popfw");
 CODE16(popf32, "pushl %eax; popfl; pushfl; popl %ebx; pushw $2; popfw");
 CODE16(iret16, "pushw %ax; push %cs; call 1f; 1: pop %si; add $2f - 1b, %si; push %si; iretw; ud2; 2: pushfl; popl %ebx; pushw $2; popfw");
-CODE16(iret32, "pushl %eax; pushl %cs; call 1f; 1: pop %si; add $2f - 1b, %si; movzwl %si, %esi; pushl %esi; iretl; ud2; 2: pushfl; popl %ebx; pushw $2; popfw");
+CODE16(iret32, "pushl %eax; pushl %cs; call 1f; 1: pop %si; add $2f - 1b, %si; movzwl %si, %esi; pushl %esi; iretl; ud2; 2: pushfl; popl "
+	       "%ebx; pushw $2; popfw");
 
 TEST(real_flags, "real.POPF and IRET, 16 and 32 bits")
 {
@@ -155,7 +158,10 @@ TEST(real_flags, "real.POPF and IRET, 16 and 32 bits")
 
 	for (unsigned n = 0; n < sizeof(images) / sizeof(images[0]); n++) {
 		for (int form = 0; form < 4; form++) {
-			struct state s = form == 0 ? AT_REAL(popf16) : form == 1 ? AT_REAL(popf32) : form == 2 ? AT_REAL(iret16) : AT_REAL(iret32);
+			struct state s = form == 0   ? AT_REAL(popf16)
+					 : form == 1 ? AT_REAL(popf32)
+					 : form == 2 ? AT_REAL(iret16)
+						     : AT_REAL(iret32);
 
 			pic_mask(0xffff);
 			s.eax = images[n];
@@ -167,14 +173,15 @@ TEST(real_flags, "real.POPF and IRET, 16 and 32 bits")
 	}
 }
 
-CODE16(far_calls, "movw $0x100, 0x40; movw $0x1010, 0x42; lcall *0x40; mov %sp, %dx; push %si; lcall $0x1020, $0x10; lcalll $0x1030, $0x20; ljmp $0x1000, $1f - far_calls; ud2; 1: inc %di");
+CODE16(far_calls, "movw $0x100, 0x40; movw $0x1010, 0x42; lcall *0x40; mov %sp, %dx; push %si; lcall $0x1020, $0x10; lcalll $0x1030, "
+		  "$0x20; ljmp $0x1000, $1f - far_calls; ud2; 1: inc %di");
 
 TEST(real_far, "real.far calls, jumps and returns")
 {
 	struct state s = AT_REAL(far_calls);
-	static const u8 callee1[] = {0x8c, 0xc8, 0xcb};			 /* mov %cs, %ax; lret */
+	static const u8 callee1[] = {0x8c, 0xc8, 0xcb};		    /* mov %cs, %ax; lret */
 	static const u8 callee2[] = {0x8c, 0xcb, 0xca, 0x02, 0x00}; /* mov %cs, %bx; lret $2 */
-	static const u8 callee3[] = {0x8c, 0xc9, 0x66, 0xcb};		 /* mov %cs, %cx; lretl */
+	static const u8 callee3[] = {0x8c, 0xc9, 0x66, 0xcb};	    /* mov %cs, %cx; lretl */
 
 	memcpy((void *)low(0x10100 + 0x100), callee1, sizeof(callee1));
 	memcpy((void *)low(0x10200 + 0x10), callee2, sizeof(callee2));
@@ -189,7 +196,8 @@ TEST(real_far, "real.far calls, jumps and returns")
 	EQ(s.esp, 0x8000, "sp at the end");
 }
 
-CODE16(big, "addr32 mov (%ebx), %al; mov %ds, %cx; mov %cx, %ds; addr32 mov (%ebx), %ah; addr32 movl $0x13572468, (%edx); xor %cx, %cx; mov %cx, %fs; addr32 incl %fs:(%esi)");
+CODE16(big, "addr32 mov (%ebx), %al; mov %ds, %cx; mov %cx, %ds; addr32 mov (%ebx), %ah; addr32 movl $0x13572468, (%edx); xor %cx, %cx; "
+	    "mov %cx, %fs; addr32 incl %fs:(%esi)");
 
 TEST(big_real, "real.big real mode: limits stay at 4 GiB across loads")
 {
@@ -206,7 +214,8 @@ TEST(big_real, "real.big real mode: limits stay at 4 GiB across loads")
 	EQ(counter, 8, "increment through a fs that was loaded");
 }
 
-CODE16(strings, "cld; mov $0xfff0, %si; mov $0x1000, %di; mov $16, %cx; rep movsb; mov %si, %bx; mov $0xfffe, %di; mov $0x4242, %ax; mov $3, %cx; rep stosw; mov %di, %dx; std;"
+CODE16(strings, "cld; mov $0xfff0, %si; mov $0x1000, %di; mov $16, %cx; rep movsb; mov %si, %bx; mov $0xfffe, %di; mov $0x4242, %ax; mov "
+		"$3, %cx; rep stosw; mov %di, %dx; std;"
 		"xor %di, %di; mov $2, %cx; mov $0x33, %al; rep stosb; cld; mov %di, %bp");
 
 TEST(real_strings, "real.string instructions wrap SI and DI at 64 KiB")
@@ -250,8 +259,10 @@ TEST(real_step, "real.single step")
 }
 
 /* 0000:0500 and FFFF:0510 are 1 MiB apart. */
-CODE16(a20, "mov $0xffff, %ax; mov %ax, %es; xor %ax, %ax; mov %ax, %ds; mov 0x500, %bx; mov %es:0x510, %cx; movw $0x1111, 0x500; movw $0x2222, %es:0x510;"
-	    "in $0x92, %al; and $0xfc, %al; out %al, $0x92; mov %es:0x510, %dx; movw $0x3333, %es:0x510; mov 0x500, %si; or $2, %al; out %al, $0x92;"
+CODE16(a20, "mov $0xffff, %ax; mov %ax, %es; xor %ax, %ax; mov %ax, %ds; mov 0x500, %bx; mov %es:0x510, %cx; movw $0x1111, 0x500; movw "
+	    "$0x2222, %es:0x510;"
+	    "in $0x92, %al; and $0xfc, %al; out %al, $0x92; mov %es:0x510, %dx; movw $0x3333, %es:0x510; mov 0x500, %si; or $2, %al; out "
+	    "%al, $0x92;"
 	    "mov %es:0x510, %di; mov %cx, %es:0x510; mov 0x500, %bp; mov %bx, 0x500");
 
 TEST(real_a20, "real.A20 closed wraps at 1 MiB")

@@ -1,6 +1,6 @@
 /*
- * Virtual-8086 mode, SDM Vol. 3A 20.2 and 20.3: entry and exit, what IOPL and the I/O bitmap allow, faults, interrupts and their reflection,
- * and the extensions of CR4.VME. QEMU's TCG has neither segment limits nor VME.
+ * Virtual-8086 mode, SDM Vol. 3A 20.2 and 20.3: entry and exit, what IOPL and the I/O bitmap allow, faults, interrupts and their
+ * reflection, and the extensions of CR4.VME. QEMU's TCG has neither segment limits nor VME.
  */
 #include "guestos/modes/modes.h"
 
@@ -8,7 +8,8 @@ static void faults(struct state s, u32 vec, u32 err, u32 ip, const char *what)
 {
 	run(&s);
 	if (s.vec != vec || s.err != err || s.eip != ip || s.cs != LOW_CODE >> 4 || !(s.eflags & FL_VM))
-		fail("%s: trap %u error %x at %x:%x eflags %x, want %u error %x at %x", what, s.vec, s.err, s.cs, s.eip, s.eflags, vec, err, ip);
+		fail("%s: trap %u error %x at %x:%x eflags %x, want %u error %x at %x", what, s.vec, s.err, s.cs, s.eip, s.eflags, vec, err,
+		     ip);
 }
 
 /* The run ended at its end, in virtual-8086 mode. */
@@ -20,7 +21,8 @@ static void came_through(const struct state *s, u32 ip, const char *what)
 	}
 }
 
-CODE16(basics, "mov %ds, %ax; mov %es, %bx; mov %fs, %cx; mov %gs, %dx; movw $0x1234, 0x10; movw $0x5678, %cs:0x800; mov $0x2010, %si; mov %si, %ds; mov 0, %di;"
+CODE16(basics, "mov %ds, %ax; mov %es, %bx; mov %fs, %cx; mov %gs, %dx; movw $0x1234, 0x10; movw $0x5678, %cs:0x800; mov $0x2010, %si; mov "
+	       "%si, %ds; mov 0, %di;"
 	       "push %di; pop %bp; smsw %di");
 
 TEST_IN(v86_basics, "v86.entry, segments, exit", IN_OFF | IN_32 | IN_PAE)
@@ -185,7 +187,8 @@ TEST(v86_wrap, "v86.accesses beyond 64 KiB fault")
 CODE16(popf16, "pushw %ax; popfw; pushfl; popl %ebx; pushw $2; popfw");
 CODE16(popf32, "pushl %eax; popfl; pushfl; popl %ebx; pushw $2; popfw");
 CODE16(iret16, "pushw %ax; push %cs; call 1f; 1: pop %si; add $2f - 1b, %si; push %si; iretw; ud2; 2: pushfl; popl %ebx; pushw $2; popfw");
-CODE16(iret32, "pushl %eax; pushl %cs; call 1f; 1: pop %si; add $2f - 1b, %si; movzwl %si, %esi; pushl %esi; iretl; ud2; 2: pushfl; popl %ebx; pushw $2; popfw");
+CODE16(iret32, "pushl %eax; pushl %cs; call 1f; 1: pop %si; add $2f - 1b, %si; movzwl %si, %esi; pushl %esi; iretl; ud2; 2: pushfl; popl "
+	       "%ebx; pushw $2; popfw");
 
 TEST(v86_flags, "v86.POPF and IRET with IOPL 3 change IF, but neither IOPL nor VM")
 {
@@ -222,7 +225,7 @@ TEST(v86_irq, "v86.an external interrupt leaves to ring 0 and comes back")
 	}
 	s.eflags |= FL_IF;
 	for (int n = 0; n < 3; n++) {
-		int (*hook)(struct state *s) = trap_hook[V_IRQ0];
+		int (*hook)(struct state * s) = trap_hook[V_IRQ0];
 
 		trap_hook[V_IRQ0] = NULL;
 		run(&s);
