@@ -227,9 +227,11 @@ TEST(v86_irq, "v86.an external interrupt leaves to ring 0 and comes back")
 	for (int n = 0; n < 3; n++) {
 		int (*hook)(struct state * s) = trap_hook[V_IRQ0];
 
+		asm volatile("cli");
 		trap_hook[V_IRQ0] = NULL;
 		run(&s);
 		trap_hook[V_IRQ0] = hook;
+		asm volatile("sti");
 		outb(0x20, 0x20);
 		EQ(s.vec, V_IRQ0, "vector");
 		EQ(s.eip, 0, "ip");
