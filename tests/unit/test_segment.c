@@ -4,6 +4,7 @@
  */
 #include <check.h>
 
+#define HARNESS segment_test
 #include "tests/unit/segment_harness.h"
 
 /* ---- limits and types ---- */
