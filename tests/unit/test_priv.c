@@ -155,7 +155,7 @@ static void setup(void)
 	flushes = nonglobal_flushes = reads = written = 0;
 }
 
-/* Runs a handler: its result, or 100 + the vector that it raised (98: unsupported). */
+/* Runs a handler: its result, or 100 + the vector that it raised. */
 static int run(emu_fn *fn, struct emu_insn i)
 {
 	if (!i.opsize)
@@ -357,6 +357,63 @@ START_TEST(port_permission)
 	ck_assert_int_eq(in_byte(0), 100 + EXC_GP);
 	v.sysflags = EFLAGS_IOPL;
 	ck_assert_int_eq(in_byte(0), EMU_NEXT);
+	/* In virtual-8086 mode IOPL does not help. */
+	v.sysflags = EFLAGS_IOPL | EFLAGS_VM;
+	ck_assert_int_eq(in_byte(0), 100 + EXC_GP);
+	v.seg[SEG_TR] = (struct segment){.base = 0x100, .limit = 0x67 + 4, .attr = SEG_P | DESC_TSS32_BUSY};
+	ck_assert_int_eq(in_byte(0), EMU_NEXT);
+	ck_assert_int_eq(in_byte(1), 100 + EXC_GP);
+}
+END_TEST
+
+START_TEST(flags_v86)
+{
+	/* IOPL < 3 without VME, or with 32-bit operands: nothing. */
+	v.cpl = 3;
+	v.sysflags = EFLAGS_VM | 2 << EFLAGS_IOPL_SHIFT;
+	for (unsigned n = 0; n < 2; n++) {
+		v.cr4 = n ? CR4_VME : CR4_PVI;
+		ck_assert_int_eq(RUN(pushf, .opsize = n ? 4 : 2), 100 + EXC_GP);
+		ck_assert_int_eq(RUN(popf, .opsize = n ? 4 : 2), 100 + EXC_GP);
+	}
+	v.cr4 = CR4_PVI; /* is protected mode's */
+	ck_assert_int_eq(RUN(cli), 100 + EXC_GP);
+	ck_assert_int_eq(RUN(sti), 100 + EXC_GP);
+	ck_assert_uint_eq(v.regs[REG_ESP], 0x8000);
+	/* VME: VIF for IF. */
+	v.cr4 = CR4_VME;
+	v.sysflags = EFLAGS_VM | EFLAGS_IF;
+	ck_assert_int_eq(RUN(sti), EMU_NEXT);
+	ck_assert_uint_eq(v.sysflags, EFLAGS_VM | EFLAGS_IF | EFLAGS_VIF);
+	ck_assert_int_eq(RUN(cli), EMU_NEXT);
+	ck_assert_uint_eq(v.sysflags, EFLAGS_VM | EFLAGS_IF);
+	ck_assert_int_eq(RUN(pushf, .opsize = 2), EMU_NEXT);
+	ck_assert_uint_eq(*(u16 *)(memory + 0x7ffe), EFLAGS_IOPL | 2);
+	v.sysflags |= EFLAGS_VIF;
+	ck_assert_int_eq(RUN(pushf, .opsize = 2), EMU_NEXT);
+	ck_assert_uint_eq(*(u16 *)(memory + 0x7ffc), EFLAGS_IOPL | EFLAGS_IF | 2);
+	v.sysflags = EFLAGS_VM;
+	ck_assert_int_eq(RUN(popf, .opsize = 2), EMU_NEXT);
+	ck_assert_uint_eq(v.sysflags, EFLAGS_VM | EFLAGS_VIF); /* what the fake real_vme_flags says */
+	ck_assert_uint_eq(v.regs[REG_ESP], 0x7ffe);
+	v.sysflags = EFLAGS_VM | EFLAGS_VIP;
+	ck_assert_int_eq(RUN(sti), 100 + EXC_GP);
+	/* IOPL 3: the real flag, and IOPL stays. */
+	v.sysflags = EFLAGS_VM | EFLAGS_IOPL;
+	ck_assert_int_eq(RUN(sti), EMU_EXIT);
+	ck_assert_uint_eq(v.sysflags, EFLAGS_VM | EFLAGS_IOPL | EFLAGS_IF);
+	*(u32 *)(memory + 0x7ffe) = 0;
+	ck_assert_int_eq(RUN(popf, .opsize = 2), EMU_NEXT);
+	ck_assert_uint_eq(v.sysflags, EFLAGS_VM | EFLAGS_IOPL);
+	/* Protected-mode virtual interrupts, in ring 3 alone; PUSHF shows the flags as they are. */
+	v.cr4 = CR4_PVI;
+	v.sysflags = 0;
+	ck_assert_int_eq(RUN(sti), EMU_NEXT);
+	ck_assert_uint_eq(v.sysflags, EFLAGS_VIF);
+	ck_assert_int_eq(RUN(pushf), EMU_NEXT);
+	ck_assert_uint_eq(*(u32 *)(memory + 0x7ffc), EFLAGS_VIF | 2);
+	v.cpl = 2;
+	ck_assert_int_eq(RUN(cli), 100 + EXC_GP);
 }
 END_TEST
 
@@ -412,6 +469,7 @@ Suite *priv_suite(void)
 	tcase_add_test(t, pdptes);
 	tcase_add_test(t, debug_registers);
 	tcase_add_test(t, flags);
+	tcase_add_test(t, flags_v86);
 	tcase_add_test(t, port_permission);
 	tcase_add_test(t, port_strings);
 	suite_add_tcase(s, t);
