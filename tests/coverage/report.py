@@ -64,7 +64,7 @@ def collect(build, cases):
     logs = {}
     logs["native"] = f"{LOGS}/native.log"
     run("native", ["build/diff/diff", "--runner", ringer, "--cases", str(cases), "--coverage", logs["native"]], 600)
-    for kernel in ("conformance", "shadow"):
+    for kernel in ("conformance", "shadow", "modes"):
         for flavour in ("checked", "direct"):
             name = f"{kernel}-{flavour}"
             logs[name] = f"{LOGS}/{name}.log"
