@@ -176,7 +176,7 @@ diff-long: $(B)/ringer $(DIFF_PROGRAMS)
 
 # --- the verifier's mutation test: `make mutate`, `make mutate MUTANTS=20000000 SEED=7` ---
 MUTANTS ?= 3000000
-MUTATE_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard tests/verify/*.c) tests/diff/gen.c tests/diff/values.c)
+MUTATE_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard tests/verify/*.c) $(addprefix tests/diff/,gen.c make.c operands.c sequence.c values.c))
 
 $(B)/tests/verify/mutate: $(MUTATE_OBJS) $(B)/libringer.a
 	@echo "  LD      $@"

@@ -50,7 +50,8 @@ END_TEST
 START_TEST(everything)
 {
 	PARSE(o, "-kernel k --initrd i -append a -m 1G -nographic -serial file:x -serial none -debugcon null -no-reboot --no-shutdown "
-		 "-d int,exec -D log -accel bt,flavour=checked,tb-size=1,verify=on -M pc -smp 1 -device isa-debug-exit,iobase=0xf4,iosize=0x04 "
+		 "-d int,exec -D log -accel bt,flavour=checked,tb-size=1,verify=on -M pc -smp 1 -device "
+		 "isa-debug-exit,iobase=0xf4,iosize=0x04 "
 		 "-monitor none");
 
 	ck_assert_str_eq(o.initrd, "i");
