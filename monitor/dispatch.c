@@ -124,7 +124,7 @@ static void disarm(struct vcpu *v)
 	pthread_mutex_unlock(&v->kick_lock);
 }
 
-/* Runs the boot loader and puts the vCPU at its entry, as a BIOS would have. */
+/* Resets the machine. Runs the boot loader and puts the vCPU at its entry, as a BIOS would have; or leaves it where it starts a BIOS. */
 static void boot(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
@@ -138,6 +138,8 @@ static void boot(struct vcpu *v)
 	vcpu_reset(v);
 	tc_flush(v);
 	loader_load(vm->loader, vm, &e);
+	if (e.firmware)
+		return;
 	v->cr0 = CR0_PE | CR0_ET;
 	v->gdtr = (struct table_register){e.gdt_base, e.gdt_limit};
 	segment_set(v, SEG_CS, e.cs, 0, 0xffffffffu, data | SEG_TYPE_CODE);

@@ -16,6 +16,7 @@ static void setup(void)
 	sci = (struct wire){0};
 	rig_lock(rig);
 	pm = acpi_pm_create(rig->vm, wire_irq(&sci));
+	acpi_pm_move(pm, 0x600);
 	rig_unlock(rig);
 }
 
@@ -141,7 +142,7 @@ START_TEST(saved_state)
 	struct wire w = {0};
 
 	rig_lock(other);
-	acpi_pm_create(other->vm, wire_irq(&w));
+	acpi_pm_move(acpi_pm_create(other->vm, wire_irq(&w)), 0x600);
 	rig_unlock(other);
 	out8(rig, 0xb2, 0xf1);
 	io_write(rig->vm, 0x602, 0x0100, 2);
@@ -157,7 +158,7 @@ END_TEST
 START_TEST(hostile)
 {
 	rig->vm->opt.no_shutdown = true;
-	poke_ports(rig, 0x600, 0x60b, 20000);
+	poke_ports(rig, 0x600, 0x63f, 20000);
 	poke_ports(rig, 0xb2, 0xb3, 1000);
 }
 END_TEST
