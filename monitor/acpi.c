@@ -79,8 +79,8 @@ struct area {
 	u8 bytes[ACPI_AREA_SIZE];
 	u32 used;
 	struct fix {
-		u32 at;		    /* of a pointer, or of a checksum */
-		u32 start, length;  /* length 0: a 32- or 64-bit pointer of `size` bytes; else what the checksum is of */
+		u32 at;		   /* of a pointer, or of a checksum */
+		u32 start, length; /* length 0: a 32- or 64-bit pointer of `size` bytes; else what the checksum is of */
 		unsigned size;
 	} fixes[MAX_FIXES];
 	unsigned fix_count;

@@ -45,8 +45,7 @@ static bool find(const struct vm *vm, const char *name, char *path, size_t size)
 		return readable(name);
 	}
 	for (unsigned i = 0; i < vm->opt.firmware_dir_count + ARRAY_SIZE(directories); i++) {
-		const char *dir =
-			i < vm->opt.firmware_dir_count ? vm->opt.firmware_dirs[i] : directories[i - vm->opt.firmware_dir_count];
+		const char *dir = i < vm->opt.firmware_dir_count ? vm->opt.firmware_dirs[i] : directories[i - vm->opt.firmware_dir_count];
 
 		if ((size_t)snprintf(path, size, "%s/%s", dir, name) < size && readable(path))
 			return true;

@@ -2,8 +2,8 @@
  * The registry of ports and devices.
  *
  * Invariants: vm->port_index[p] is 0 for an unclaimed port, else 1 + the index of the one range that holds p. A handler sees only
- * sizes up to its max_size and never a port outside its range. Ranges and devices are registered before the vCPU runs. Which range has a port
- * depends on where the ranges are now, not on the order in which they got there: a loaded machine finds the same.
+ * sizes up to its max_size and never a port outside its range. Ranges and devices are registered before the vCPU runs. Which range has a
+ * port depends on where the ranges are now, not on the order in which they got there: a loaded machine finds the same.
  */
 #include "monitor/io.h"
 

@@ -2,8 +2,8 @@
  * The PC's board: creates the devices, runs the interrupt lines.
  *
  * Invariants: the PIC, the PCI bus and the PIIX3 are registered first, so that at a reset the devices drive their lines into a PIC that has
- * been reset, and at a load they find its input levels as they were saved. Memory that a device maps is there before vm->vcpu runs. Lines that two serial ports share are joined by an OR gate; on the ISA bus the two would
- * fight.
+ * been reset, and at a load they find its input levels as they were saved. Memory that a device maps is there before vm->vcpu runs. Lines
+ * that two serial ports share are joined by an OR gate; on the ISA bus the two would fight.
  */
 #include "monitor/machine.h"
 

@@ -578,7 +578,8 @@ _Noreturn static void opt_help(struct options *o, const char *name, const char *
 	(void)name;
 	(void)arg;
 	printf("Usage: ringer [-kernel FILE] [options]\n"
-	       "Runs an unmodified 32-bit x86 system by binary translation: a kernel, or what its firmware boots. Options (-x or --x):\n\n");
+	       "Runs an unmodified 32-bit x86 system by binary translation: a kernel, or what its firmware boots. Options (-x or "
+	       "--x):\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
 		char left[64];
 

@@ -19,9 +19,9 @@ struct options {
 	bool nographic;
 	const char *serial[MAX_SERIALS]; /* chardev specs; default: stdio under -nographic, else none... serial 0 defaults to stdio */
 	unsigned serial_count;
-	const char *debugcon;	  /* chardev spec or NULL */
-	u16 debugcon_iobase;	  /* default 0xe9; SeaBIOS talks on 0x402 */
-	const char *bios;	  /* firmware image, or NULL: the default one, without -kernel */
+	const char *debugcon;			      /* chardev spec or NULL */
+	u16 debugcon_iobase;			      /* default 0xe9; SeaBIOS talks on 0x402 */
+	const char *bios;			      /* firmware image, or NULL: the default one, without -kernel */
 	const char *firmware_dirs[MAX_FIRMWARE_DIRS]; /* -L */
 	unsigned firmware_dir_count;
 	char boot_order[5]; /* -boot order=: letters a b c d n; empty: the default */

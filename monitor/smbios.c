@@ -84,7 +84,7 @@ static void enclosure(struct area *a)
 	u8 *p = begin(a, 3, 21);
 
 	p[4] = 1;
-	p[5] = 0x01; /* other */
+	p[5] = 0x01;		     /* other */
 	p[9] = p[10] = p[11] = 0x03; /* states: safe */
 	p[12] = UNKNOWN;
 	end(a, strings);

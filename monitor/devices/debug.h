@@ -5,7 +5,8 @@
 struct vm;
 struct chardev;
 
-/* Bytes written to port vm->opt.debugcon_iobase go to chr, which is taken over and closed in the end. Reads give E9h: "a console is here". */
+/* Bytes written to port vm->opt.debugcon_iobase go to chr, which is taken over and closed in the end. Reads give E9h: "a console is here".
+ */
 void debugcon_create(struct vm *vm, struct chardev *chr);
 /* A write of v to one of the ports vm->opt.debug_exit_iobase... ends Ringer with status (v << 1) | 1, as QEMU's isa-debug-exit. */
 void debug_exit_create(struct vm *vm);

@@ -13,7 +13,8 @@ struct pci_bus;
 #define I440FX_ROM_SZ 0x40000u
 
 /*
- * Puts it on the bus, which owns it. rom: board memory (memory_alloc), what the 256 KiB below 1 MiB read as where they are not shadowed by RAM.
+ * Puts it on the bus, which owns it. rom: board memory (memory_alloc), what the 256 KiB below 1 MiB read as where they are not shadowed by
+ * RAM.
  */
 void i440fx_create(struct vm *vm, struct pci_bus *bus, u64 rom);
 

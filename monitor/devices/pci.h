@@ -34,9 +34,9 @@ struct pci_device {
 	const char *name; /* unique */
 	void *opaque;
 	u8 devfn;
-	u8 config[256];	     /* at reset; the bus keeps command, status, BARs and interrupt line itself */
-	u8 writable[256];    /* bits beyond those that the guest may write */
-	u8 write_clear[256]; /* bits that writing 1 clears */
+	u8 config[256];		/* at reset; the bus keeps command, status, BARs and interrupt line itself */
+	u8 writable[256];	/* bits beyond those that the guest may write */
+	u8 write_clear[256];	/* bits that writing 1 clears */
 	u8 kept_reg, kept_size; /* registers that only a hard reset clears */
 	struct pci_bar bar[PCI_BARS + 1];
 	/* Behind a write to configuration space of `size` bytes at `reg`; (0, 256) behind a reset or a load. May be NULL. */
@@ -55,12 +55,12 @@ struct pci_device {
  * sysctl's reset register.
  */
 struct pci_bus *pci_create(struct vm *vm, struct sysctl *sysctl);
-/* Where the interrupt pins lead: lines 0 to 3 are the PIRQs A to D of the board, on which slots are rotated: pin p of slot s is line p + s - 1
- * modulo 4. Start-up only. */
+/* Where the interrupt pins lead: lines 0 to 3 are the PIRQs A to D of the board, on which slots are rotated: pin p of slot s is line p + s
+ * - 1 modulo 4. Start-up only. */
 void pci_set_router(struct pci_bus *bus, irq_fn *fn, void *opaque);
 /*
- * What firmware does, for a machine that starts without it: writes to configuration space; gives the memory and port BARs of all functions addresses in [0xe0000000,
- * 0xfec00000) and from port C000h on, and tells interrupt lines (by line 0 to 3). vCPU thread, without the lock.
+ * What firmware does, for a machine that starts without it: writes to configuration space; gives the memory and port BARs of all functions
+ * addresses in [0xe0000000, 0xfec00000) and from port C000h on, and tells interrupt lines (by line 0 to 3). vCPU thread, without the lock.
  */
 void pci_firmware_write(struct vm *vm, u8 devfn, unsigned reg, u32 value, unsigned size);
 void pci_assign(struct pci_bus *bus, const u8 irq_of_line[4]);

@@ -61,7 +61,8 @@ void piix4_pm_create(struct pci_bus *bus, struct acpi_pm *pm)
 		fatal("out of memory");
 	p->pm = pm;
 	p->base = IO_NOWHERE;
-	p->dev = (struct pci_device){.name = "piix4_pm", .opaque = p, .devfn = PIIX4_PM_DEVFN, .written = piix4_pm_written, .free = piix4_pm_free};
+	p->dev = (struct pci_device){
+		.name = "piix4_pm", .opaque = p, .devfn = PIIX4_PM_DEVFN, .written = piix4_pm_written, .free = piix4_pm_free};
 	memcpy(p->dev.config, config, sizeof(config));
 	p->dev.config[INT_LINE] = 9; /* the SCI, which is wired */
 	p->dev.config[INT_PIN] = 1;

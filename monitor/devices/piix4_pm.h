@@ -5,9 +5,9 @@
 struct pci_bus;
 struct acpi_pm;
 
-#define PIIX4_PM_DEVFN	 0x0b
-#define PIIX4_PM_BASE	 0x40 /* port base, 32 bits */
-#define PIIX4_PM_ENABLE	 0x80 /* bit 0: the ports are decoded */
+#define PIIX4_PM_DEVFN	0x0b
+#define PIIX4_PM_BASE	0x40 /* port base, 32 bits */
+#define PIIX4_PM_ENABLE 0x80 /* bit 0: the ports are decoded */
 
 /* Puts it on the bus, which owns it. */
 void piix4_pm_create(struct pci_bus *bus, struct acpi_pm *pm);

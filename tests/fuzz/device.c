@@ -61,7 +61,9 @@ static void create(struct machine *m)
 		for (int i = 0; i < MAX_SERIALS; i++)
 			m->vm->opt.serial[i] = i == 1 ? "none" : "null";
 		m->vm->opt.serial_count = MAX_SERIALS;
+		m->vm->opt.kernel = "none"; /* no firmware: its image is not the input's */
 		m->vm->opt.debugcon = "null";
+		m->vm->opt.debugcon_iobase = 0xe9;
 		m->vm->opt.debug_exit = true;
 		m->vm->opt.debug_exit_iobase = 0x501;
 		m->vm->opt.debug_exit_iosize = 2;

@@ -50,7 +50,8 @@ END_TEST
 START_TEST(everything)
 {
 	PARSE(o, "-kernel k --initrd i -append a -m 1G -nographic -serial file:x -serial none -debugcon null -no-reboot --no-shutdown "
-		 "-d int,exec -D log -accel bt,flavour=checked,tb-size=1,verify=on -M pc -smp 1 -device isa-debug-exit,iobase=0xf4,iosize=0x04 "
+		 "-d int,exec -D log -accel bt,flavour=checked,tb-size=1,verify=on -M pc -smp 1 -device "
+		 "isa-debug-exit,iobase=0xf4,iosize=0x04 "
 		 "-monitor none");
 
 	ck_assert_str_eq(o.initrd, "i");
@@ -68,6 +69,25 @@ START_TEST(everything)
 	ck_assert(o.verify);
 	ck_assert_uint_eq(o.debug_exit_iobase, 0xf4);
 	ck_assert_uint_eq(o.debug_exit_iosize, 4);
+}
+END_TEST
+
+START_TEST(firmware)
+{
+	PARSE(o, "-bios b -L d -L e -boot order=dc,menu=on,splash-time=500 -debugcon stdio -global isa-debugcon.iobase=0x402");
+	PARSE(d, "-chardev file,path=f,id=x -device isa-debugcon,iobase=0x403,chardev=x -boot c");
+
+	ck_assert_ptr_null(o.kernel);
+	ck_assert_str_eq(o.bios, "b");
+	ck_assert_uint_eq(o.firmware_dir_count, 2);
+	ck_assert_str_eq(o.firmware_dirs[1], "e");
+	ck_assert_str_eq(o.boot_order, "dc");
+	ck_assert(o.boot_menu);
+	ck_assert_uint_eq(o.boot_menu_wait, 500);
+	ck_assert_uint_eq(o.debugcon_iobase, 0x402);
+	ck_assert_str_eq(d.debugcon, "file:f");
+	ck_assert_uint_eq(d.debugcon_iobase, 0x403);
+	ck_assert_str_eq(d.boot_order, "c");
 }
 END_TEST
 
@@ -157,7 +177,18 @@ static const struct {
 } mistakes[] = {
 	{"-foo", "-foo: invalid option"},
 	{"--foo", "--foo: invalid option"},
-	{"", "no kernel"},
+	{"-initrd i", "only with -kernel"},
+	{"-append a", "only with -kernel"},
+	{"-boot order=x", "not an order"},
+	{"-boot abcdn", "not an order"},
+	{"-boot menu=maybe", "'on' or 'off'"},
+	{"-boot foo=1", "invalid property 'foo'"},
+	{"-global e1000.mac=1", "not supported"},
+	{"-device isa-debugcon", "needs chardev"},
+	{"-device isa-debugcon,chardev=x", "no -chardev with id=x"},
+	{"-chardev stdio", "id=ID is needed"},
+	{"-chardev id=x", "kind of back end"},
+	{"-L a -L a -L a -L a -L a -L a -L a -L a -L a", "at most 8"},
 	{"-kernel", "-kernel: requires an argument"},
 	{"disk.img", "disk images are not supported"},
 	{"-kernel k -m", "-m: requires an argument"},
@@ -230,6 +261,7 @@ Suite *options_suite(void)
 
 	tcase_add_test(t, defaults);
 	tcase_add_test(t, everything);
+	tcase_add_test(t, firmware);
 	tcase_add_test(t, lockstep);
 	tcase_add_loop_test(t, memory_sizes, 0, (int)ARRAY_SIZE(sizes));
 	tcase_add_test(t, actions);
