@@ -1,19 +1,23 @@
 /*
- * Builds the ACPI tables: RSDP -> RSDT -> FADT -> FACS, DSDT. The DSDT is monitor/devices/dsdt.asl, compiled by iasl when Ringer is built.
+ * Builds the ACPI tables: RSDP -> RSDT -> FADT -> FACS, DSDT; RSDT -> MADT. The DSDT is monitor/devices/dsdt.asl, compiled by iasl when
+ * Ringer is built.
  *
  * They are built once, with pointers that are offsets, and a list of what is to be done when it is known where they will lie: relocate()
  * does it for a machine that starts without firmware; firmware does it itself, told by the list as the commands of etc/table-loader.
  *
  * Invariants: everything fits into [ACPI_AREA_BASE, + ACPI_AREA_SIZE); every table's bytes add up to 0; what the FADT says of ports is what
- * monitor/devices/acpi_pm.h implements. There is no MADT: interrupts go through the 8259 pair.
+ * monitor/devices/acpi_pm.h implements, what the MADT says of interrupts is ioapic.h's. A CPU without a local APIC gets no MADT.
  * Which serial ports exist is told to the DSDT by one byte in it (the integer SERP), so that one compiled table serves all machines.
  */
 #include "monitor/acpi.h"
 
 #include <string.h>
 
+#include "monitor/cpuid.h"
 #include "monitor/devices/acpi_pm.h"
 #include "monitor/devices/fw_cfg.h"
+#include "monitor/devices/ioapic.h"
+#include "monitor/devices/lapic.h"
 #include "monitor/log.h"
 #include "monitor/machine.h"
 #include "monitor/memory.h"
@@ -23,7 +27,8 @@
 
 #define RSDP_SIZE   20
 #define HEADER_SIZE 36
-#define RSDT_SIZE   (HEADER_SIZE + 4)
+#define RSDT_SIZE   (HEADER_SIZE + 8)
+#define MADT_SIZE   (HEADER_SIZE + 8 + 8 + 12 + 5 * 10 + 6)
 #define FADT_SIZE   244 /* ACPI 2.0 to 4.0 */
 #define FACS_SIZE   64
 #define MAX_FIXES   16
@@ -183,6 +188,40 @@ static void build_fadt(struct area *a, u32 at, u32 facs, u32 dsdt)
 	header(a, at, "FACP", FADT_SIZE, 3);
 }
 
+/* The interrupt controllers, ACPI 5.2.12. */
+static void build_madt(struct area *a, u32 at)
+{
+	/* ISA interrupts that differ from their inputs: the timer's number; those of PCI and ACPI are level-triggered, active high. */
+	static const struct {
+		u8 irq, gsi, flags;
+	} overrides[] = {{0, 2, 0}, {5, 5, 0x0d}, {9, 9, 0x0d}, {10, 10, 0x0d}, {11, 11, 0x0d}};
+	u8 *p = a->bytes + at + HEADER_SIZE;
+
+	put(p, LAPIC_BASE, 4);
+	put(p + 4, 1, 4); /* there is a pair of 8259s as well */
+	p += 8;
+	p[0] = 0; /* processor 0, local APIC 0, enabled */
+	p[1] = 8;
+	p[4] = 1;
+	p += 8;
+	p[0] = 1; /* I/O APIC 0, inputs from 0 on */
+	p[1] = 12;
+	put(p + 4, IOAPIC_BASE, 4);
+	p += 12;
+	for (unsigned i = 0; i < ARRAY_SIZE(overrides); i++, p += 10) {
+		p[0] = 2;
+		p[1] = 10;
+		p[3] = overrides[i].irq;
+		put(p + 4, overrides[i].gsi, 4);
+		p[8] = overrides[i].flags;
+	}
+	p[0] = 4; /* NMI at LINT1 of all */
+	p[1] = 6;
+	p[2] = 0xff;
+	p[5] = 1;
+	header(a, at, "APIC", MADT_SIZE, 1);
+}
+
 /* Tells the DSDT which serial ports there are: the value of Name (SERP, 0xA5), AML 20.2.5.1 and 20.2.3. */
 static void tell_serials(const struct vm *vm, u8 *dsdt, u32 size)
 {
@@ -204,7 +243,9 @@ static void build(const struct vm *vm, struct area *a)
 	u32 rsdt = reserve(a, RSDT_SIZE, FACS_SIZE);
 	u32 fadt = reserve(a, FADT_SIZE, 16);
 	u32 facs = reserve(a, FACS_SIZE, FACS_SIZE);
+	u32 madt = reserve(a, MADT_SIZE, 16);
 	u32 dsdt = reserve(a, sizeof(dsdt_aml_code), 16);
+	bool apic = cpu_has_apic(&vm->opt);
 
 	memcpy(a->bytes + dsdt, dsdt_aml_code, sizeof(dsdt_aml_code));
 	tell_serials(vm, a->bytes + dsdt, sizeof(dsdt_aml_code));
@@ -214,7 +255,11 @@ static void build(const struct vm *vm, struct area *a)
 	a->bytes[facs + 32] = 1; /* version */
 	build_fadt(a, fadt, facs, dsdt);
 	point(a, rsdt + HEADER_SIZE, fadt, 4);
-	header(a, rsdt, "RSDT", RSDT_SIZE, 1);
+	if (apic) {
+		point(a, rsdt + HEADER_SIZE + 4, madt, 4);
+		build_madt(a, madt);
+	}
+	header(a, rsdt, "RSDT", apic ? RSDT_SIZE : RSDT_SIZE - 4, 1);
 	/* ACPI 1.0's pointer: there is nothing above 4 GiB to point to. */
 	memcpy(a->bytes + rsdp, "RSD PTR ", 8);
 	memcpy(a->bytes + rsdp + 9, "RINGER", 6);

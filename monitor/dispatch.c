@@ -11,6 +11,7 @@
 
 #include "cache/jc.h"
 #include "cache/tc.h"
+#include "monitor/devices/lapic.h"
 #include "monitor/devices/pic.h"
 #include "monitor/emulate.h"
 #include "monitor/exception.h"
@@ -183,6 +184,16 @@ static void halt(struct vcpu *v)
 	pthread_mutex_unlock(&v->kick_lock);
 }
 
+/* The vector of the interrupt that INTR announces, or -1: the line may have gone down since. Lock held. */
+static int acknowledge(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
+
+	if (!(atomic_load(&v->events) & EV_INTR))
+		return -1;
+	return vm->lapic ? lapic_ack(vm->lapic) : pic_ack(vm->pic);
+}
+
 static void deliver_interrupt(struct vcpu *v, u32 events)
 {
 	int vector;
@@ -194,8 +205,7 @@ static void deliver_interrupt(struct vcpu *v, u32 events)
 	} else {
 		fpu_park(v);
 		pthread_mutex_lock(&v->vm->lock);
-		/* The line may have gone down since. */
-		vector = atomic_load(&v->events) & EV_INTR ? pic_ack(v->vm->pic) : -1;
+		vector = acknowledge(v);
 		pthread_mutex_unlock(&v->vm->lock);
 		if (vector < 0)
 			return;

@@ -1,9 +1,9 @@
 /*
  * The PC's board: creates the devices, runs the interrupt lines.
  *
- * Invariants: the PIC, the PCI bus and the PIIX3 are registered first, so that at a reset the devices drive their lines into a PIC that has
- * been reset, and at a load they find its input levels as they were saved. Memory that a device maps is there before vm->vcpu runs. Lines
- * that two serial ports share are joined by an OR gate; on the ISA bus the two would fight.
+ * Invariants: the interrupt controllers, the PCI bus and the PIIX3 are registered first, so that at a reset the devices drive their lines
+ * into controllers that have been reset, and at a load they find its input levels as they were saved. Memory that a device maps is there
+ * before vm->vcpu runs. Lines that two serial ports share are joined by an OR gate; on the ISA bus the two would fight.
  */
 #include "monitor/machine.h"
 
@@ -17,6 +17,8 @@
 #include "monitor/devices/fw_cfg.h"
 #include "monitor/devices/i440fx.h"
 #include "monitor/devices/i8042.h"
+#include "monitor/devices/ioapic.h"
+#include "monitor/devices/lapic.h"
 #include "monitor/devices/pci.h"
 #include "monitor/devices/pic.h"
 #include "monitor/devices/piix3.h"
@@ -98,18 +100,17 @@ static struct or_gate *or_gate_create(struct vm *vm, const char *name, struct ir
 	return g;
 }
 
-/* The PIC's INTR pin. */
-static void set_intr(void *opaque, int line, int level)
+/* The processor's pins. */
+static void set_event(void *opaque, int event, int level)
 {
 	struct vm *vm = opaque;
 
-	(void)line;
 	if (!vm->vcpu)
 		return;
 	if (level)
-		vcpu_set_event(vm->vcpu, EV_INTR);
+		vcpu_set_event(vm->vcpu, (u32)event);
 	else
-		vcpu_clear_event(vm->vcpu, EV_INTR);
+		vcpu_clear_event(vm->vcpu, (u32)event);
 }
 
 bool machine_has_serial(const struct vm *vm, int n)
@@ -133,6 +134,7 @@ void machine_init(struct vm *vm)
 	struct or_gate *com[2];
 	struct irq inputs[16] = {0};
 	struct sysctl *sysctl;
+	struct ioapic *ioapic;
 
 	for (int i = 0; i < MAX_SERIALS; i++)
 		if (machine_has_serial(vm, i))
@@ -141,15 +143,18 @@ void machine_init(struct vm *vm)
 		debugcon = open_backend(vm, "debugcon", vm->opt.debugcon);
 
 	pthread_mutex_lock(&vm->lock);
-	vm->pic = pic_create(vm, (struct irq){set_intr, vm, 0});
+	vm->lapic = lapic_create(vm, (struct irq){set_event, vm, EV_INTR}, (struct irq){set_event, vm, EV_NMI});
+	vm->pic = pic_create(vm, lapic_lint0(vm->lapic));
+	lapic_set_pic(vm->lapic, vm->pic);
+	ioapic = ioapic_create(vm, vm->lapic, vm->pic);
 	for (int i = 0; i < 16; i++)
 		if (i != IRQ_CASCADE)
-			inputs[i] = pic_irq(vm->pic, i);
+			inputs[i] = ioapic_isa_irq(ioapic, i);
 	sysctl = sysctl_create(vm);
 	vm->pci = pci_create(vm, sysctl);
 	i440fx_create(vm, vm->pci, firmware_install(vm));
 	vm->piix3 = piix3_create(vm, vm->pci, inputs);
-	pit_create(vm, vm->pic);
+	pit_set_ioapic(pit_create(vm, vm->pic), ioapic);
 	vm->rtc = rtc_create(vm, piix3_irq(vm->piix3, IRQ_RTC));
 	i8042_create(vm, piix3_irq(vm->piix3, IRQ_KEYBOARD), piix3_irq(vm->piix3, IRQ_MOUSE));
 	piix4_pm_create(vm->pci, acpi_pm_create(vm, piix3_irq(vm->piix3, IRQ_SCI)));
@@ -178,6 +183,7 @@ void machine_free(struct vm *vm)
 			d->free(d->opaque);
 	}
 	vm->pic = NULL;
+	vm->lapic = NULL;
 	vm->pci = NULL;
 	vm->piix3 = NULL;
 	vm->rtc = NULL;

@@ -20,6 +20,7 @@
 struct vcpu;
 struct event_loop;
 struct pic;
+struct lapic;
 struct pci_bus;
 struct piix3;
 struct rtc;
@@ -53,7 +54,8 @@ struct vm {
 	unsigned device_count;
 	struct chardev *chardevs; /* the open ones, linked; chardev.c's */
 	struct loader *loader;	  /* vcpu_run loads from it at start and at every reset */
-	struct pic *pic;	  /* the vCPU acknowledges interrupts here: pic_ack() */
+	struct lapic *lapic;	  /* the vCPU acknowledges interrupts here: lapic_ack() */
+	struct pic *pic;	  /* NULL lapic: here, pic_ack() */
 	struct pci_bus *pci;
 	struct piix3 *piix3;   /* ISA devices' interrupt lines: piix3_irq() */
 	struct rtc *rtc;       /* CMOS: rtc_set_cmos() */

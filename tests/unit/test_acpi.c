@@ -2,6 +2,7 @@
 #include <check.h>
 
 #include "monitor/acpi.h"
+#include "monitor/cpuid.h"
 #include "monitor/devices/acpi_pm.h"
 #include "monitor/devices/fw_cfg.h"
 #include "monitor/machine.h"
@@ -73,7 +74,8 @@ START_TEST(tables)
 	ck_assert_uint_eq(sum(rsdp, 20), 0);
 	const u8 *rsdt = table(le32(rsdp + 16), "RSDT");
 
-	ck_assert_uint_eq(le32(rsdt + 4), 40);
+	ck_assert_uint_eq(le32(rsdt + 4), 44);
+	table(le32(rsdt + 40), "APIC");
 	const u8 *fadt = table(le32(rsdt + 36), "FACP");
 
 	ck_assert_uint_eq(le32(fadt + 4), 244);
@@ -90,6 +92,29 @@ START_TEST(tables)
 	const u8 *serp = find_serp(table(le32(fadt + 40), "DSDT"));
 
 	ck_assert_uint_eq(serp[6], 5);
+}
+END_TEST
+
+/* The MADT's entries fill it; a CPU without an APIC gets none. */
+START_TEST(interrupt_controllers)
+{
+	acpi_build(rig->vm);
+	const u8 *rsdt = table(le32(ram_ptr(&rig->vm->mem, ACPI_RSDP_ADDR) + 16), "RSDT"), *p = table(le32(rsdt + 40), "APIC");
+	const u8 *end = p + le32(p + 4);
+	unsigned count[5] = {0};
+
+	ck_assert_uint_eq(le32(p + 36), 0xfee00000);
+	for (p += 44; p < end; p += p[1]) {
+		ck_assert_uint_le(p[0], 4);
+		ck_assert_uint_ge(p[1], 6);
+		count[p[0]]++;
+	}
+	ck_assert(p == end);
+	ck_assert(count[0] == 1 && count[1] == 1 && count[2] == 5 && count[4] == 1);
+	rig->vm->opt.cpu_minus = CPUF_APIC;
+	acpi_build(rig->vm);
+	rsdt = table(le32(ram_ptr(&rig->vm->mem, ACPI_RSDP_ADDR) + 16), "RSDT");
+	ck_assert_uint_eq(le32(rsdt + 4), 40);
 }
 END_TEST
 
@@ -242,6 +267,7 @@ Suite *acpi_suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, tables);
+	tcase_add_test(t, interrupt_controllers);
 	tcase_add_test(t, tables_for_firmware);
 	tcase_add_test(t, enable_and_power_button);
 	tcase_add_test(t, pm_timer);
