@@ -55,6 +55,7 @@ struct pci_bus {
 	struct sysctl *sysctl;
 	u32 address;
 	struct pci_device *functions[MAX_FUNCTIONS];
+	void (*free[MAX_FUNCTIONS])(struct pci_device *d); /* copied: those that are devices have gone before the bus does */
 	unsigned count;
 	u8 by_devfn[256]; /* index, or NOBODY */
 	struct irq router;
@@ -298,6 +299,7 @@ void pci_attach(struct pci_bus *bus, struct pci_device *d)
 	d->irq_level = 0;
 	memcpy(d->reset_config, d->config, sizeof(d->config));
 	bus->by_devfn[d->devfn] = (u8)bus->count;
+	bus->free[bus->count] = d->free;
 	bus->functions[bus->count++] = d;
 }
 
@@ -385,8 +387,8 @@ static void pci_free(void *opaque)
 	struct pci_bus *bus = opaque;
 
 	for (unsigned i = 0; i < bus->count; i++)
-		if (bus->functions[i]->free)
-			bus->functions[i]->free(bus->functions[i]);
+		if (bus->free[i])
+			bus->free[i](bus->functions[i]);
 	free(bus);
 }
 
