@@ -150,6 +150,28 @@ static void tell_boot_order(struct vm *vm)
 	}
 }
 
+/* What the user has for the firmware: SeaBIOS boots a floppyimg/NAME, and runs genroms/NAME. */
+static void tell_files(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->opt.fw_cfg_count; i++) {
+		const char *name = vm->opt.fw_cfg[i].name, *value = vm->opt.fw_cfg[i].value;
+		struct image image = {0};
+
+		if (fw_cfg_file(vm->fw_cfg, name, NULL))
+			fatal("fw_cfg %s: there is one of that name", name);
+		if (!vm->opt.fw_cfg[i].file) {
+			fw_cfg_add_file(vm->fw_cfg, name, value, strlen(value));
+			continue;
+		}
+		image_read(&image, value, "fw_cfg file");
+		if (image.size > FW_CFG_SIZE_MAX)
+			fatal("fw_cfg file %s: is larger than 64 MiB", value);
+		fw_cfg_add_file(vm->fw_cfg, name, image.data, image.size);
+		free(image.path);
+		free(image.data);
+	}
+}
+
 void firmware_tell(struct vm *vm)
 {
 	/* S3 and S4 are not offered: bit 7 of bytes 3 and 4 is clear. */
@@ -165,4 +187,5 @@ void firmware_tell(struct vm *vm)
 	acpi_publish(vm);
 	smbios_publish(vm);
 	fw_cfg_add_file(vm->fw_cfg, "etc/system-states", states, sizeof(states));
+	tell_files(vm);
 }

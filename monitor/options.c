@@ -31,6 +31,7 @@
 	X("bios", opt_bios, "FILE", "firmware image (default bios-256k.bin, where no kernel is given)")                                    \
 	X("L", opt_firmware_dir, "DIR", "look for firmware and option ROMs here, too; may be repeated")                                    \
 	X("boot", opt_boot, "[order=]ORDER", "boot devices: a floppy, c disk, d CD-ROM, n network; menu=on|off, splash-time=MS")           \
+	X("fw_cfg", opt_fw_cfg, "[name=]N,file=F", "give the firmware this file, or string=S; may be repeated")                            \
 	X("kernel", opt_kernel, "FILE", "boot a Linux bzImage or a Multiboot kernel")                                                      \
 	X("initrd", opt_initrd, "FILE", "its initial RAM disk; for Multiboot \"file args,file args\"")                                     \
 	X("append", opt_append, "TEXT", "its command line")                                                                                \
@@ -333,6 +334,34 @@ static void opt_firmware_dir(struct options *o, const char *name, const char *ar
 	if (o->firmware_dir_count == MAX_FIRMWARE_DIRS)
 		fatal("-%s: at most %d directories", name, MAX_FIRMWARE_DIRS);
 	o->firmware_dirs[o->firmware_dir_count++] = arg;
+}
+
+static void opt_fw_cfg(struct options *o, const char *name, const char *arg)
+{
+	struct item it;
+	const char *file = "";
+	unsigned n = o->fw_cfg_count;
+	bool first = true, value = false;
+
+	if (n == MAX_FW_CFG)
+		fatal("-%s: at most %d", name, MAX_FW_CFG);
+	for (; next_item(name, &arg, &it); first = false) {
+		if (first || (it.has_value && strcmp(it.key, "name") == 0)) {
+			file = it.has_value ? it.value : it.key;
+			if (!*file || strlen(file) >= sizeof(o->fw_cfg[n].name))
+				fatal("-%s: '%s' is not a name of at most 55 characters", name, file);
+			strcpy(o->fw_cfg[n].name, file);
+		} else if (it.has_value && (strcmp(it.key, "file") == 0 || strcmp(it.key, "string") == 0)) {
+			o->fw_cfg[n].file = it.key[0] == 'f';
+			strcpy(o->fw_cfg[n].value, it.value);
+			value = true;
+		} else {
+			fatal("-%s: invalid property '%s'", name, it.key);
+		}
+	}
+	if (!value)
+		fatal("-%s: file=F or string=S is needed", name);
+	o->fw_cfg_count++;
 }
 
 static bool on_off(const char *name, const struct item *it)

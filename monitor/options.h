@@ -9,6 +9,7 @@
 #define MAX_SERIALS	  4
 #define MAX_FIRMWARE_DIRS 8
 #define MAX_CHARDEVS	  4
+#define MAX_FW_CFG	  8
 
 /* How memory operands of guest user code are translated: always checked, always direct, or direct where an address space is hot. */
 enum flavour { FLAVOUR_CHECKED, FLAVOUR_DIRECT, FLAVOUR_AUTO };
@@ -32,6 +33,12 @@ struct options {
 		char id[32], spec[160];
 	} chardevs[MAX_CHARDEVS];
 	unsigned chardev_count;
+	/* -fw_cfg name=N,file=F or string=S: files for the firmware */
+	struct {
+		char name[56], value[64];
+		bool file;
+	} fw_cfg[MAX_FW_CFG];
+	unsigned fw_cfg_count;
 	bool no_reboot, no_shutdown;
 	const char *log_file;
 	u32 log_mask;

@@ -4,7 +4,7 @@
  * which starts it). Item 19h is the directory of named files.
  *
  * Invariants: items are fixed once the machine runs and cannot be written by the guest. What is read beyond an item's end is 0. A DMA
- * operation ends within the call: it moves at most DMA_MAX bytes and does not follow descriptors.
+ * operation ends within the call: it moves at most FW_CFG_SIZE_MAX bytes and does not follow descriptors.
  */
 #include "monitor/devices/fw_cfg.h"
 
@@ -30,7 +30,6 @@
 #define DMA_SKIP   0x04u
 #define DMA_SELECT 0x08u
 #define DMA_WRITE  0x10u
-#define DMA_MAX	   (64u << 20)
 
 #define MAX_ITEMS 96
 #define NAME_SIZE 56
@@ -125,7 +124,7 @@ static u32 dma_run(struct fw_cfg *f, u32 control, u32 length, u64 address)
 	if (control & DMA_SELECT)
 		select_item(f, (u16)(control >> 16));
 	if (control & DMA_READ) {
-		if (length > DMA_MAX || !dma_read(f, address, length))
+		if (length > FW_CFG_SIZE_MAX || !dma_read(f, address, length))
 			return DMA_ERROR;
 	} else if (control & DMA_WRITE) {
 		return DMA_ERROR;
@@ -182,7 +181,7 @@ void fw_cfg_add_item(struct fw_cfg *f, u16 key, const void *data, size_t size)
 {
 	struct item *it = &f->items[f->item_count];
 
-	if (f->item_count == MAX_ITEMS || find_item(f, key) || size > DMA_MAX)
+	if (f->item_count == MAX_ITEMS || find_item(f, key) || size > FW_CFG_SIZE_MAX)
 		fatal("firmware configuration: no place for item %#x", key);
 	it->key = key;
 	it->size = (u32)size;

@@ -25,6 +25,8 @@ enum {
 	FW_CFG_IRQ0_OVERRIDE = 0x8002,
 };
 
+#define FW_CFG_SIZE_MAX (64u << 20) /* of an item */
+
 /* Registers it with vm, which owns it; with signature, feature bits and an empty directory. */
 struct fw_cfg *fw_cfg_create(struct vm *vm);
 /* The following: start-up only; data is copied. fatal() if there is no room, or if the name or number is taken. */

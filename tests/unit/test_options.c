@@ -75,7 +75,8 @@ END_TEST
 START_TEST(firmware)
 {
 	PARSE(o, "-bios b -L d -L e -boot order=dc,menu=on,splash-time=500 -debugcon stdio -global isa-debugcon.iobase=0x402");
-	PARSE(d, "-chardev file,path=f,id=x -device isa-debugcon,iobase=0x403,chardev=x -boot c");
+	PARSE(d, "-fw_cfg name=opt/x,file=f -fw_cfg opt/y,string=s -chardev file,path=f,id=x -device isa-debugcon,iobase=0x403,chardev=x "
+		 "-boot c");
 
 	ck_assert_ptr_null(o.kernel);
 	ck_assert_str_eq(o.bios, "b");
@@ -88,6 +89,11 @@ START_TEST(firmware)
 	ck_assert_str_eq(d.debugcon, "file:f");
 	ck_assert_uint_eq(d.debugcon_iobase, 0x403);
 	ck_assert_str_eq(d.boot_order, "c");
+	ck_assert_uint_eq(d.fw_cfg_count, 2);
+	ck_assert(d.fw_cfg[0].file && !d.fw_cfg[1].file);
+	ck_assert_str_eq(d.fw_cfg[0].name, "opt/x");
+	ck_assert_str_eq(d.fw_cfg[1].name, "opt/y");
+	ck_assert_str_eq(d.fw_cfg[1].value, "s");
 }
 END_TEST
 
@@ -186,6 +192,9 @@ static const struct {
 	{"-global e1000.mac=1", "not supported"},
 	{"-device isa-debugcon", "needs chardev"},
 	{"-device isa-debugcon,chardev=x", "no -chardev with id=x"},
+	{"-fw_cfg opt/x", "file=F or string=S"},
+	{"-fw_cfg opt/x,strong=y", "invalid property 'strong'"},
+	{"-fw_cfg ,file=f", "not a name"},
 	{"-chardev stdio", "id=ID is needed"},
 	{"-chardev id=x", "kind of back end"},
 	{"-L a -L a -L a -L a -L a -L a -L a -L a -L a", "at most 8"},
