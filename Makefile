@@ -1,5 +1,5 @@
 # Ringer's build. `make` builds build/release/ringer; `make demo` and `make check` are the two commands of the README.
-#   V=1 shows commands; MODE=release|debug|asan|ubsan chooses the build; WERROR=0 turns -Werror off.
+#   V=1 shows commands; MODE=release|debug|asan|ubsan|coverage chooses the build; WERROR=0 turns -Werror off.
 
 MODE ?= release
 B := build/$(MODE)
@@ -13,10 +13,13 @@ CFLAGS_release := -O2 -g
 CFLAGS_debug := -Og -g3 -DRINGER_DEBUG
 CFLAGS_asan := -O1 -g -fsanitize=address -fno-omit-frame-pointer
 CFLAGS_ubsan := -O1 -g -fsanitize=undefined -fno-sanitize-recover=undefined -fno-sanitize=alignment
+# Two threads count.
+CFLAGS_coverage := -O1 -g --coverage -fprofile-update=atomic
+LDFLAGS_coverage := --coverage
 LDFLAGS_asan := -fsanitize=address
 LDFLAGS_ubsan := -fsanitize=undefined
 ifeq ($(CFLAGS_$(MODE)),)
-$(error MODE must be release, debug, asan or ubsan)
+$(error MODE must be release, debug, asan, ubsan or coverage)
 endif
 
 VERSION := 0.1.0
@@ -30,7 +33,7 @@ LDLIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -lZydis -lcapston
 SRCS := $(filter-out monitor/main.c,$(wildcard monitor/*.c monitor/devices/*.c shadowpt/*.c cache/*.c translator/*.c))
 ASMS := $(wildcard monitor/*.S cache/*.S)
 # Run with the guest's FPU state in the host's registers: no SSE, no x87.
-HOT := monitor/exception.c monitor/segment.c monitor/segment_insn.c monitor/far.c monitor/priv.c monitor/io_insn.c monitor/legacy.c \
+HOT := monitor/exception.c monitor/segment.c monitor/segment_insn.c monitor/far.c monitor/real.c monitor/task.c monitor/priv.c monitor/io_insn.c monitor/legacy.c \
        monitor/string.c monitor/fpu_insn.c monitor/dispatch.c monitor/interrupt.c monitor/signal.c monitor/fpu.c \
        monitor/clock.c monitor/cpuid.c monitor/msr.c monitor/lockstep.c \
        shadowpt/access.c shadowpt/walk.c shadowpt/softmmu.c shadowpt/window.c cache/tu.c cache/jc.c cache/smc.c \
@@ -48,6 +51,9 @@ $(B)/libringer.a: $(OBJS)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
 $(HOT:%.c=$(B)/%.o): CFLAGS += -mgeneral-regs-only
+ifeq ($(MODE),coverage)
+$(OBJS) $(B)/monitor/main.o: CFLAGS += -include tests/coverage/exit.h
+endif
 
 $(B)/%.o: %.c
 	@echo "  CC      $<"
@@ -129,13 +135,13 @@ bench: install-deps
 .PHONY: demo check bench
 
 # --- differential tests ---
-# Instructions, run by the host's CPU in 32-bit user mode and by Ringer: `make diff`, `make diff-long SEED=7 CASES=5000000 FLAVOUR=direct`.
+# Instructions, run by the host's CPU in 32-bit user mode and by Ringer: `make diff`, `make diff-long SEED=7 CASES=5000000 FLAVOURS=direct`.
 SEED ?= 1
-CASES ?= 2000000
-FLAVOUR ?= auto
+CASES ?= 10000000
+FLAVOURS ?= checked direct
 DIFF_SRCS := $(wildcard tests/diff/*.c)
-DIFF_HOST := $(filter-out tests/diff/native.c tests/diff/guest.c,$(DIFF_SRCS))
-DIFF_HEADERS := $(wildcard tests/diff/*.h)
+DIFF_HOST := $(filter-out tests/diff/native.c tests/diff/guest.c,$(DIFF_SRCS)) translator/opcodes.c translator/insn_info.c
+DIFF_HEADERS := $(wildcard tests/diff/*.h) translator/opcodes.h translator/insn_info.h translator/insn_table.h
 DIFF_PROGRAMS := build/diff/diff build/diff/native build/diff/guest.elf
 
 build/diff/diff: $(DIFF_HOST) $(DIFF_HEADERS)
@@ -160,7 +166,9 @@ diff: $(B)/ringer $(DIFF_PROGRAMS)
 	done; exit $$status
 
 diff-long: $(B)/ringer $(DIFF_PROGRAMS)
-	build/diff/diff --runner $(B)/ringer --accel bt,flavour=$(FLAVOUR),verify=on --seed $(SEED) --cases $(CASES)
+	$(Q)status=0; for flavour in $(FLAVOURS); do \
+		build/diff/diff --runner $(B)/ringer --accel bt,flavour=$$flavour,verify=on --seed $(SEED) --cases $(CASES) || status=1; \
+	done; exit $$status
 
 .PHONY: diff diff-long
 
@@ -168,7 +176,7 @@ diff-long: $(B)/ringer $(DIFF_PROGRAMS)
 
 # --- the verifier's mutation test: `make mutate`, `make mutate MUTANTS=20000000 SEED=7` ---
 MUTANTS ?= 3000000
-MUTATE_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard tests/verify/*.c) tests/diff/gen.c tests/diff/values.c)
+MUTATE_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard tests/verify/*.c) $(addprefix tests/diff/,gen.c make.c operands.c sequence.c values.c))
 
 $(B)/tests/verify/mutate: $(MUTATE_OBJS) $(B)/libringer.a
 	@echo "  LD      $@"
@@ -180,6 +188,49 @@ mutate: $(B)/tests/verify/mutate
 -include $(MUTATE_OBJS:.o=.d)
 
 .PHONY: mutate
+
+# --- golden tests of translated code: `make golden` compares, `make golden-rebase` writes tests/golden/*.txt anew, to be read as a diff ---
+GOLDEN_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard tests/golden/*.c))
+
+$(B)/tests/golden/golden: $(GOLDEN_OBJS) $(B)/libringer.a
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lZycore
+
+golden: $(B)/tests/golden/golden
+	$(B)/tests/golden/golden
+
+golden-rebase: $(B)/tests/golden/golden
+	$(B)/tests/golden/golden --rebase
+
+-include $(GOLDEN_OBJS:.o=.d)
+
+.PHONY: golden golden-rebase
+
+# --- the instruction table as a document, and what tests and guests execute of it ---
+$(B)/tests/coverage/instructions: $(B)/tests/coverage/instructions.o $(B)/libringer.a
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+-include $(B)/tests/coverage/instructions.d
+
+docs-instructions: $(B)/tests/coverage/instructions
+	$(Q)$(B)/tests/coverage/instructions --markdown >docs/instructions.md
+
+docs-check: $(B)/tests/coverage/instructions
+	@$(B)/tests/coverage/instructions --markdown | diff -u docs/instructions.md - && echo "PASS docs/instructions.md is what the table says" || \
+		{ echo "FAIL docs/instructions.md is out of date: make docs-instructions"; exit 1; }
+
+coverage-insn: $(B)/ringer $(B)/tests/coverage/instructions $(DIFF_PROGRAMS) guestos
+	$(Q)scripts/fetch-guests.sh && scripts/mkinitramfs.sh
+	$(Q)tests/coverage/report.py --build $(B)
+
+# Lines executed, in a build of its own.
+coverage:
+	$(BUILD) MODE=coverage all guestos build/coverage/tests/unit/unit build/coverage/tests/golden/golden
+	$(Q)scripts/fetch-guests.sh && scripts/mkinitramfs.sh
+	$(Q)tests/coverage/lines.py
+
+.PHONY: docs-instructions docs-check coverage-insn coverage
 
 # --- upkeep ---
 install-deps:

@@ -152,10 +152,17 @@ struct jump_cache *jc_for_mode(struct vcpu *v, u32 mode)
 {
 	struct tc *tc = v->tc;
 	u32 base = v->seg[SEG_CS].base;
-	for (int i = 0; i < JC_COUNT && tc->jcs[i].used; i++)
-		if (tc->jcs[i].mode == mode && tc->jcs[i].base == base)
+	u32 *hint = &tc->jc_hint[(mode ^ mode >> 8 ^ base >> 4 ^ base >> 9) % JC_COUNT];
+	if (likely(tc->jcs[*hint].used && tc->jcs[*hint].mode == mode && tc->jcs[*hint].base == base))
+		return &tc->jcs[*hint];
+	for (u32 i = 0; i < JC_COUNT && tc->jcs[i].used; i++) {
+		if (tc->jcs[i].mode == mode && tc->jcs[i].base == base) {
+			*hint = i;
 			return &tc->jcs[i];
+		}
+	}
 	struct jump_cache *jc = victim(tc);
+	*hint = (u32)(jc - tc->jcs);
 	jc->used = true;
 	jc->mode = mode;
 	jc->base = base;

@@ -15,7 +15,7 @@
 
 #define JC_FLAT_ENTRIES	  (1ull << 32)
 #define JC_HASHED_ENTRIES (1ull << 16)
-#define JC_COUNT	  16
+#define JC_COUNT	  64
 #define JC_LOG		  8192
 /* Guest pages that a cache may hold entries of: each takes up to 16 KiB of the table. */
 #define JC_MAX_PAGES 2048u

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs the kernels of tests, conformance and shadow, under a runner and judges their output.
+# Runs the kernels of tests, conformance, shadow and modes, under a runner and judges their output.
 #   guestos/run.sh [RUNNER...]      default: build/release/ringer; `qemu` stands for QEMU's TCG with its own spelling of the options
-# Environment: APPEND (options for the kernel), TIMEOUT (seconds, 60), KERNELS (names or files, "conformance shadow").
+# Environment: APPEND (options for the kernel), TIMEOUT (seconds, 60), KERNELS (names or files, "conformance shadow modes").
 # Ends with 0 if there were SUMMARY lines and no FAIL, else 1.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -46,7 +46,7 @@ run() {
 }
 
 ended=0
-for kernel in ${KERNELS:-conformance shadow}; do
+for kernel in ${KERNELS:-conformance shadow modes}; do
 	name=$(basename "$kernel" .elf)
 	[ "$kernel" != "$name" ] || kernel=build/guestos/$kernel.elf
 	if [ ! -f "$kernel" ]; then

@@ -20,7 +20,7 @@
 #include "monitor/vm.h"
 
 /* Feature sets, each on top of the one before. */
-#define F_PENTIUM (CPUF_FPU | CPUF_DE | CPUF_PSE | CPUF_TSC | CPUF_MSR | CPUF_MCE | CPUF_CX8 | CPUF_APIC | CPUF_MMX)
+#define F_PENTIUM (CPUF_FPU | CPUF_VME | CPUF_DE | CPUF_PSE | CPUF_TSC | CPUF_MSR | CPUF_MCE | CPUF_CX8 | CPUF_APIC | CPUF_MMX)
 #define F_PENTIUM2                                                                                                                         \
 	(F_PENTIUM | CPUF_PAE | CPUF_SEP | CPUF_MTRR | CPUF_PGE | CPUF_MCA | CPUF_CMOV | CPUF_PAT | CPUF_PSE36 | CPUF_FXSR | CPUF_NOPL)
 #define F_PENTIUM3 (F_PENTIUM2 | CPUF_SSE)
@@ -56,14 +56,14 @@ static const struct feature {
 
 /* Features that QEMU knows and Ringer never has: taking one away is fine, asking for one deserves an exact answer. */
 static const char *const not_offered[] = {
-	"vme",	       "acpi",		"ss",	   "ht",      "tm",	  "pbe",	"ds",	    "dtes64",  "monitor",      "ds-cpl",
-	"vmx",	       "smx",		"est",	   "tm2",     "fma",	  "cx16",	"xtpr",	    "pdcm",    "pcid",	       "dca",
-	"x2apic",      "xsave",		"osxsave", "avx",     "f16c",	  "hypervisor", "fsgsbase", "bmi1",    "hle",	       "avx2",
-	"smep",	       "bmi2",		"erms",	   "invpcid", "rtm",	  "mpx",	"rdseed",   "adx",     "smap",	       "clflushopt",
-	"clwb",	       "sha-ni",	"umip",	   "pku",     "rdpid",	  "spec-ctrl",	"stibp",    "ssbd",    "syscall",      "mmxext",
-	"fxsr-opt",    "pdpe1gb",	"lm",	   "3dnow",   "3dnowext", "cmp-legacy", "svm",	    "extapic", "cr8legacy",    "sse4a",
-	"misalignsse", "3dnowprefetch", "osvw",	   "ibs",     "xop",	  "fma4",	"tbm",	    "topoext", "perfctr-core", "xsaveopt",
-	"xsavec",      "xsaves",	"arat",	   "kvm",     "pmu",
+	"acpi",		 "ss",	    "ht",      "tm",	   "pbe",	 "ds",	     "dtes64",	"monitor",	"ds-cpl",     "vmx",
+	"smx",		 "est",	    "tm2",     "fma",	   "cx16",	 "xtpr",     "pdcm",	"pcid",		"dca",	      "x2apic",
+	"xsave",	 "osxsave", "avx",     "f16c",	   "hypervisor", "fsgsbase", "bmi1",	"hle",		"avx2",	      "smep",
+	"bmi2",		 "erms",    "invpcid", "rtm",	   "mpx",	 "rdseed",   "adx",	"smap",		"clflushopt", "clwb",
+	"sha-ni",	 "umip",    "pku",     "rdpid",	   "spec-ctrl",	 "stibp",    "ssbd",	"syscall",	"mmxext",     "fxsr-opt",
+	"pdpe1gb",	 "lm",	    "3dnow",   "3dnowext", "cmp-legacy", "svm",	     "extapic", "cr8legacy",	"sse4a",      "misalignsse",
+	"3dnowprefetch", "osvw",    "ibs",     "xop",	   "fma4",	 "tbm",	     "topoext", "perfctr-core", "xsaveopt",   "xsavec",
+	"xsaves",	 "arat",    "kvm",     "pmu",
 };
 
 /* --- the host --- */

@@ -34,6 +34,7 @@ enum cpuid_word {
 /* clang-format off */
 #define CPU_FEATURES(X)                                                                                                                    \
 	X(FPU, "fpu", NULL, CPUID_1_EDX, 0, false)                                                                                         \
+	X(VME, "vme", NULL, CPUID_1_EDX, 1, false)                                                                                         \
 	X(DE, "de", NULL, CPUID_1_EDX, 2, false)                                                                                           \
 	X(PSE, "pse", NULL, CPUID_1_EDX, 3, false)                                                                                         \
 	X(TSC, "tsc", NULL, CPUID_1_EDX, 4, false)                                                                                         \

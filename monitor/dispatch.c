@@ -11,6 +11,7 @@
 
 #include "cache/jc.h"
 #include "cache/tc.h"
+#include "monitor/devices/ferr.h"
 #include "monitor/devices/lapic.h"
 #include "monitor/devices/pic.h"
 #include "monitor/emulate.h"
@@ -28,6 +29,8 @@
 #include "translator/mode.h"
 #include "translator/translate.h"
 #include "translator/verify.h"
+
+#define FSW_ES 0x80
 
 /* cache/thunks.S and the translator know these. */
 _Static_assert(offsetof(struct vcpu, regs) == 0, "V_REGS");
@@ -274,12 +277,42 @@ static void triple_fault(struct vcpu *v)
 	vm_request_reset(v->vm);
 }
 
+/*
+ * An x87 exception with CR0.NE clear (SDM Vol. 1 8.7.2, D.2.1): FERR# goes to the board, and the CPU waits for an interrupt at the
+ * instruction. While IGNNE# is asserted that one is executed as if the exception were masked.
+ */
+static void report_ferr(struct vcpu *v)
+{
+	fpu_save(v);
+	if (v->ignne) {
+		fpu_hide_errors(v);
+		v->single_once = true;
+		return;
+	}
+	pthread_mutex_lock(&v->vm->lock);
+	ferr_assert(v->vm->ferr);
+	pthread_mutex_unlock(&v->vm->lock);
+	v->halted = true;
+}
+
+/* Behind each instruction while IGNNE# is asserted: it goes away with the exception. */
+static void settle_ignne(struct vcpu *v)
+{
+	fpu_show_errors(v);
+	fpu_save(v);
+	v->ignne = v->fx[2] & FSW_ES;
+}
+
 static void deliver_exception(struct vcpu *v)
 {
 	int vector = v->pending.vector;
 	bool has_error = v->pending.has_error;
 	u32 error = v->pending.error_code;
 	v->pending.vector = -1;
+	if (unlikely(vector == EXC_MF && !(v->cr0 & CR0_NE))) {
+		report_ferr(v);
+		return;
+	}
 	if (v->delivering == EXC_DF) {
 		triple_fault(v);
 		return;
@@ -344,7 +377,7 @@ static struct tu *find_tu(struct vcpu *v, bool *global)
 {
 	struct walk w;
 	u32 linear = v->seg[SEG_CS].base + v->eip;
-	if (v->mode & MODE_CS_LIMIT && v->eip > v->seg[SEG_CS].limit)
+	if (unlikely(v->mode & (MODE_CS_LIMIT | MODE_CS_64K)) && v->eip > v->seg[SEG_CS].limit)
 		raise_error(v, EXC_GP, 0);
 	int err = walk_translate(v, linear, ACC_EXEC | acc_cpl(v), &w);
 	if (err >= 0)
@@ -410,7 +443,7 @@ static void run_single(struct vcpu *v)
 static bool needs_single(struct vcpu *v)
 {
 	/* With breakpoints on, each instruction is looked at before it runs, and data traps come at once behind it. */
-	if (unlikely(v->shadow != SHADOW_NONE || (v->sysflags & EFLAGS_TF) || v->single_once || (v->dr[7] & 0xff)))
+	if (unlikely(v->shadow != SHADOW_NONE || (v->sysflags & EFLAGS_TF) || v->single_once || v->ignne || (v->dr[7] & 0xff)))
 		return true;
 	/* RF lasts for one instruction, but only breakpoints look at it; an interrupt in between has been delivered by now. */
 	v->sysflags &= ~EFLAGS_RF;
@@ -503,6 +536,8 @@ void vcpu_run(struct vcpu *v)
 		unwound(v);
 	for (;;) {
 		disarm(v);
+		if (unlikely(v->ignne && !v->single_once))
+			settle_ignne(v);
 		if (v->pending.vector >= 0) {
 			deliver_exception(v);
 			v->missed = false;

@@ -106,7 +106,7 @@ static inline bool emu_event_due(const struct vcpu *v)
 	/* priv.c */                                                                                         \
 	X(smsw) X(lmsw) X(mov_from_cr) X(mov_to_cr) X(mov_from_dr) X(mov_to_dr) /* reg = CRn/DRn, rm = GPR */ \
 	X(clts) X(invlpg) X(wbinvd) /* INVD too */ X(hlt) X(rdtsc) X(rdtscp) X(rdpmc) X(rdmsr) X(wrmsr) X(cpuid) \
-	X(cli) X(sti) X(pushf) X(popf) X(rsm) X(monitor) X(mwait)                                            \
+	X(cli) X(sti) X(pushf) X(popf) X(rsm)                                                                \
 	X(ud) /* raises #UD */ X(nm) /* raises #NM */                                                        \
 	/* io_insn.c: IN OUT INS OUTS with IOPL, the I/O bitmap, REP */                                      \
 	X(in) X(out) /* opcode tells imm8 (imm) or DX; opsize the width */ X(ins) X(outs)                    \

@@ -5,8 +5,6 @@
 #include "monitor/exception.h"
 
 #include "cache/tc.h"
-#include "monitor/log.h"
-#include "monitor/vm.h"
 
 _Noreturn void tc_unwind(struct vcpu *v)
 {
@@ -36,13 +34,4 @@ _Noreturn void raise_pf(struct vcpu *v, u32 linear, u32 error_code)
 	v->cr2 = linear;
 	v->stats.true_faults++;
 	throw(v, EXC_PF, true, error_code);
-}
-
-_Noreturn void raise_unsupported(struct vcpu *v, const char *what)
-{
-	fpu_save(v);
-	report("the guest uses %s at %04x:%08x, which is not supported yet", what, v->seg[SEG_CS].sel, v->eip);
-	vm_request_exit(v->vm, VM_FAILED, 1);
-	vcpu_set_event(v, EV_STOP);
-	tc_unwind(v);
 }

@@ -15,13 +15,12 @@ struct vcpu;
 _Noreturn void raise_exception(struct vcpu *v, int vector);		/* no error code */
 _Noreturn void raise_error(struct vcpu *v, int vector, u32 error_code); /* #DF #TS #NP #SS #GP #AC */
 _Noreturn void raise_pf(struct vcpu *v, u32 linear, u32 error_code);	/* sets CR2 */
-/* The guest used a thing that Ringer does not support: says so with CS:EIP on stderr, ends the machine. */
-_Noreturn void raise_unsupported(struct vcpu *v, const char *what);
 
 /*
- * Delivers a vector through the guest's IDT: gate checks, privilege switch through the TSS, pushes, EFLAGS changes (SDM Vol. 3A 6.12).
- * return_eip is what is pushed; v->eip is the new handler's on return. May itself raise, with v unchanged (the dispatcher turns that into
- * #DF or a reset, SDM Vol. 3A table 6-5).
+ * Delivers a vector through the guest's IDT: gate checks, privilege switch through the TSS, pushes, EFLAGS changes (SDM Vol. 3A 6.12); in
+ * real mode through its interrupt vector table (SDM Vol. 3A 20.1.4), with a task gate by a task switch. return_eip is what is pushed;
+ * v->eip is the new handler's on return. May itself raise (the dispatcher turns that into #DF or a reset, SDM Vol. 3A table 6-5): with v
+ * unchanged, or, from a task switch that had come to its new task, in that task.
  */
 enum intr_kind {
 	INTR_EXTERNAL,	/* from the PIC, or NMI: no DPL check, EXT = 1 in error codes of nested faults */

@@ -1,9 +1,9 @@
 /*
- * Far control transfers: CALL, JMP and RET far, call gates, IRET, INT, SYSENTER and SYSEXIT (SDM Vol. 3A 5.8, Vol. 2 under each
- * instruction).
+ * Far control transfers of protected mode: CALL, JMP and RET far, call gates, IRET, INT, SYSENTER and SYSEXIT (SDM Vol. 3A 5.8, Vol. 2
+ * under each instruction). Those of real and virtual-8086 mode are in real.c, task switches in task.c.
  *
  * Every handler changes CS, so all return EMU_EXIT with v->eip at the target. Invariant: see segment.h, nothing is committed before the
- * last check and the last access that can fault. Hardware task switches and virtual-8086 mode end the machine by name.
+ * last check and the last access that can fault.
  */
 #include "monitor/segment.h"
 
@@ -117,10 +117,14 @@ static int go_system(struct vcpu *v, u32 sel, const struct descriptor *d, bool c
 		check_gate(v, attr, sel);
 		return go_gate(v, d, call);
 	case DESC_TASK_GATE:
+		check_gate(v, attr, sel);
+		task_switch(v, gate_selector(d), call ? TASK_CALL : TASK_JMP, v->next_eip, vcpu_eflags(v), 0);
+		return EMU_EXIT;
 	case DESC_TSS16_AVAIL:
 	case DESC_TSS32_AVAIL:
 		check_gate(v, attr, sel);
-		raise_unsupported(v, "hardware task switch");
+		task_switch(v, sel, call ? TASK_CALL : TASK_JMP, v->next_eip, vcpu_eflags(v), 0);
+		return EMU_EXIT;
 	default:
 		raise_error(v, EXC_GP, sel_error(sel, 0));
 	}
@@ -133,6 +137,8 @@ static int go_far(struct vcpu *v, u32 sel, u32 off, unsigned opsize, bool call)
 	bool allowed;
 
 	sel &= 0xffff;
+	if (is_8086(v))
+		return real_go_far(v, sel, off, opsize, call);
 	if (sel_is_null(sel))
 		raise_error(v, EXC_GP, 0);
 	descriptor_fetch(v, sel, EXC_GP, 0, &d);
@@ -148,31 +154,25 @@ static int go_far(struct vcpu *v, u32 sel, u32 off, unsigned opsize, bool call)
 
 int emu_call_far_imm(struct vcpu *v, const struct emu_insn *i)
 {
-	require_protected_mode(v);
 	return go_far(v, i->imm2, i->imm, i->opsize, true);
 }
 
 int emu_call_far_mem(struct vcpu *v, const struct emu_insn *i)
 {
-	u32 sel, off;
+	u32 sel, off = far_pointer_read(v, i, &sel);
 
-	require_protected_mode(v);
-	off = far_pointer_read(v, i, &sel);
 	return go_far(v, sel, off, i->opsize, true);
 }
 
 int emu_jmp_far_imm(struct vcpu *v, const struct emu_insn *i)
 {
-	require_protected_mode(v);
 	return go_far(v, i->imm2, i->imm, i->opsize, false);
 }
 
 int emu_jmp_far_mem(struct vcpu *v, const struct emu_insn *i)
 {
-	u32 sel, off;
+	u32 sel, off = far_pointer_read(v, i, &sel);
 
-	require_protected_mode(v);
-	off = far_pointer_read(v, i, &sel);
 	return go_far(v, sel, off, i->opsize, false);
 }
 
@@ -249,7 +249,8 @@ int emu_ret_far(struct vcpu *v, const struct emu_insn *i)
 	u32 code[2], stack[2], sel;
 	struct descriptor d;
 
-	require_protected_mode(v);
+	if (is_8086(v))
+		return real_ret_far(v, i);
 	stack_read(v, esp, code, 2, size);
 	sel = code[1] & 0xffff;
 	fetch_return_code(v, sel, &d);
@@ -296,14 +297,15 @@ int emu_iret(struct vcpu *v, const struct emu_insn *i)
 	u32 items[5], sel, flags;
 	struct descriptor d;
 
-	require_protected_mode(v);
 	v->nmi_blocked = false;
+	if (is_8086(v))
+		return real_iret(v, i);
 	if (v->sysflags & EFLAGS_NT)
-		raise_unsupported(v, "hardware task switch");
+		return task_return(v);
 	n = iret_read_frame(v, items, size);
 	sel = items[1] & 0xffff;
 	if (size == 4 && v->cpl == 0 && items[2] & EFLAGS_VM)
-		raise_unsupported(v, "virtual-8086 mode");
+		return real_iret_to_v86(v);
 	fetch_return_code(v, sel, &d);
 	flags = iret_flags(v, items[2], size);
 	if ((sel & SEL_RPL) == v->cpl) {
@@ -328,6 +330,8 @@ static int software_interrupt(struct vcpu *v, int vector)
 
 int emu_int_n(struct vcpu *v, const struct emu_insn *i)
 {
+	if (is_v86(v) && real_v86_int(v, (int)(i->imm & 0xff)))
+		return EMU_EXIT;
 	return software_interrupt(v, (int)(i->imm & 0xff));
 }
 

@@ -3,8 +3,12 @@
 #include "monitor/fpu.h"
 
 #include "cache/tc.h"
+#include "monitor/segment.h"
 #include "monitor/vm.h"
 #include "shadowpt/window.h"
+
+#define FCW_MASKS 0x3f
+#define FSW_ES	  0x80
 
 /* FOP of the guest's instruction at guest-physical pa: the low three bits of its first byte, and its ModRM byte. */
 static u16 opcode_at(struct vcpu *v, u64 pa)
@@ -24,7 +28,8 @@ static void fpu_track(struct vcpu *v, u32 host_fip)
 	if (!tu || v->lockstep)
 		return;
 	u32 off = tu_insn(v->tc, tu, tu_insn_by_host(v->tc, tu, host_fip))->guest_off;
-	v->fpu_ip = tu->eip + off;
+	/* Images of real and virtual-8086 mode have linear addresses; code that looks at them has seldom left its segment since. */
+	v->fpu_ip = (is_8086(v) ? v->seg[SEG_CS].base : 0) + tu->eip + off;
 	v->fpu_op = opcode_at(v, tu->pa + off);
 	v->fpu_cs = v->fpu_ds = 0;
 }
@@ -98,6 +103,33 @@ void fpu_track_live(struct vcpu *v)
 	fpu_save(v);
 	if (was_loaded)
 		fpu_restore(v);
+}
+
+void fpu_hide_errors(struct vcpu *v)
+{
+	fpu_save(v);
+	v->fpu_hidden = (u16)(v->fx[0] | v->fx[1] << 8);
+	v->fx[0] |= FCW_MASKS;
+	v->fx[2] &= (u8)~FSW_ES;
+	v->fx[3] &= 0x7f; /* B, the same as ES */
+}
+
+void fpu_show_errors(struct vcpu *v)
+{
+	u16 fcw;
+
+	if (!v->fpu_hidden)
+		return;
+	fpu_save(v);
+	/* The instruction may have loaded a control word of its own. */
+	fcw = (u16)(v->fx[0] | v->fx[1] << 8);
+	if (fcw == (v->fpu_hidden | FCW_MASKS))
+		v->fx[0] = (u8)v->fpu_hidden;
+	v->fpu_hidden = 0;
+	if (v->fx[2] & ~v->fx[0] & FCW_MASKS) {
+		v->fx[2] |= FSW_ES;
+		v->fx[3] |= 0x80;
+	}
 }
 
 void fpu_reset(struct vcpu *v)

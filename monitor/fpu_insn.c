@@ -10,6 +10,7 @@
  */
 #include "monitor/emulate.h"
 #include "monitor/fpu.h"
+#include "monitor/segment.h"
 #include "shadowpt/access.h"
 
 #define FXSAVE_SIZE    512
@@ -33,15 +34,14 @@ struct fxsave {
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct fxsave) == FXSAVE_SIZE, "FXSAVE image, SDM Vol. 1 table 10-2");
 
-/* Waiting instructions report an exception that an earlier one left pending. With CR0.NE clear that is a board's affair, which has no FERR
- * line. */
+/* Waiting instructions report an exception that an earlier one left pending; with CR0.NE clear the dispatcher makes FERR# of it. */
 static void fpu_wait(struct vcpu *v)
 {
 	u16 fsw;
 
 	fpu_load(v);
 	asm volatile("fnstsw %0" : "=m"(fsw));
-	if (unlikely((fsw & FSW_ES) && (v->cr0 & CR0_NE)))
+	if (unlikely(fsw & FSW_ES))
 		raise_exception(v, EXC_MF);
 }
 
@@ -54,12 +54,14 @@ static u32 operand(struct vcpu *v, const struct emu_insn *i, unsigned size, int 
 
 /* --- FXSAVE, FXRSTOR, LDMXCSR --- */
 
+/* The whole operand must be accessible, although its end is neither read nor written. */
 static u32 fx_operand(struct vcpu *v, const struct emu_insn *i, int acc)
 {
 	u32 linear = operand(v, i, FXSAVE_SIZE, acc);
 
 	if (linear & 15)
 		raise_error(v, EXC_GP, 0);
+	lin_probe(v, linear, FXSAVE_SIZE, acc | acc_cpl(v));
 	return linear;
 }
 
@@ -119,7 +121,10 @@ int emu_ldmxcsr(struct vcpu *v, const struct emu_insn *i)
 	return EMU_NEXT;
 }
 
-/* --- FNSAVE, FRSTOR, FNSTENV, FLDENV: the protected-mode images, SDM Vol. 1 8.1.10 --- */
+/*
+ * --- FNSAVE, FRSTOR, FNSTENV, FLDENV: the images of SDM Vol. 1 8.1.10. Those of real and virtual-8086 mode have linear addresses, 20 or 32
+ * bits long, whose upper bits share words with the opcode, in place of selectors and offsets. ---
+ */
 
 union x87_image {
 	struct {
@@ -129,7 +134,13 @@ union x87_image {
 	} wide; /* 32-bit operand size: 28 bytes */
 	struct {
 		u16 fcw, fsw, ftw, fip, fcs, fdp, fds;
-	} narrow;      /* 16-bit: 14 bytes */
+	} narrow; /* 16-bit: 14 bytes */
+	struct {
+		u32 fcw, fsw, ftw, fip, fip_fop, fdp, fdp_high;
+	} wide_8086;
+	struct {
+		u16 fcw, fsw, ftw, fip, fip_fop, fdp, fdp_high;
+	} narrow_8086;
 	u8 bytes[108]; /* with the eight registers behind: 108 or 94 */
 } __attribute__((aligned(16)));
 
@@ -143,9 +154,56 @@ static unsigned image_size(const struct emu_insn *i)
 	return environment_size(i) + 80;
 }
 
+static void pointers_to_image_8086(const struct vcpu *v, const struct emu_insn *i, union x87_image *x)
+{
+	u32 ip = v->fpu_ip, dp = v->fpu_dp;
+
+	if (i->opsize == 2) {
+		x->narrow_8086.fip = (u16)ip;
+		x->narrow_8086.fip_fop = (u16)((ip >> 4 & 0xf000) | v->fpu_op);
+		x->narrow_8086.fdp = (u16)dp;
+		x->narrow_8086.fdp_high = dp >> 4 & 0xf000;
+		return;
+	}
+	x->wide_8086.fip = (ip & 0xffff) | 0xffff0000u;
+	x->wide_8086.fip_fop = (ip >> 4 & 0x0ffff000) | v->fpu_op;
+	x->wide_8086.fdp = (dp & 0xffff) | 0xffff0000u;
+	x->wide_8086.fdp_high = dp >> 4 & 0x0ffff000;
+}
+
+/* What the host gets of it has the opcode alone, where its own format has it. */
+static void pointers_from_image_8086(struct vcpu *v, const struct emu_insn *i, union x87_image *x)
+{
+	u32 high, dp_high;
+
+	if (i->opsize == 2) {
+		high = x->narrow_8086.fip_fop;
+		dp_high = x->narrow_8086.fdp_high;
+		v->fpu_ip = x->narrow_8086.fip;
+		v->fpu_dp = x->narrow_8086.fdp;
+		x->narrow.fip = x->narrow.fcs = x->narrow.fdp = x->narrow.fds = 0;
+	} else {
+		high = x->wide_8086.fip_fop;
+		dp_high = x->wide_8086.fdp_high;
+		v->fpu_ip = x->wide_8086.fip & 0xffff;
+		v->fpu_dp = x->wide_8086.fdp & 0xffff;
+		x->wide.fip = x->wide.fdp = x->wide.fds = 0;
+		x->wide.fcs = 0;
+		x->wide.fop = high & 0x7ff;
+	}
+	v->fpu_ip |= (high & 0x0ffff000) << 4;
+	v->fpu_dp |= (dp_high & 0x0ffff000) << 4;
+	v->fpu_op = high & 0x7ff;
+	v->fpu_cs = v->fpu_ds = 0;
+}
+
 /* The guest's idea of the last x87 instruction, into or out of an image. What goes to the host has FIP 0: see fpu_track_live. */
 static void pointers_to_image(const struct vcpu *v, const struct emu_insn *i, union x87_image *x)
 {
+	if (is_8086(v)) {
+		pointers_to_image_8086(v, i, x);
+		return;
+	}
 	if (i->opsize == 2) {
 		x->narrow.fip = (u16)v->fpu_ip;
 		x->narrow.fcs = v->fpu_cs;
@@ -162,6 +220,10 @@ static void pointers_to_image(const struct vcpu *v, const struct emu_insn *i, un
 
 static void pointers_from_image(struct vcpu *v, const struct emu_insn *i, union x87_image *x)
 {
+	if (is_8086(v)) {
+		pointers_from_image_8086(v, i, x);
+		return;
+	}
 	if (i->opsize == 2) {
 		v->fpu_ip = x->narrow.fip;
 		v->fpu_cs = x->narrow.fcs;

@@ -1,9 +1,11 @@
 /*
  * Delivery of interrupts and exceptions through the IDT, SDM Vol. 3A 6.12 and Vol. 2A "INT n": interrupt and trap gates, 16 and 32 bits
- * wide, at the same level and into an inner ring. Task gates end the machine by name.
+ * wide, at the same level and into an inner ring, and out of virtual-8086 mode (SDM Vol. 3A 20.3.1); task gates. Real mode's table is
+ * real.c's.
  *
  * Invariant: until the frame is on the handler's stack nothing in v has changed, so a fault on the way (which unwinds from here) finds the
- * state in which delivery began. This is the path of every system call and timer tick: four 8-byte reads and one write of the frame.
+ * state in which delivery began; but see task_switch. This is the path of every system call and timer tick: four 8-byte reads and one write
+ * of the frame.
  */
 #include "monitor/segment.h"
 
@@ -35,22 +37,42 @@ static void fetch_gate(struct vcpu *v, u32 vector, u32 ext, struct descriptor *g
 		raise_error(v, EXC_GP, error);
 	if (!(attr & SEG_P))
 		raise_error(v, EXC_NP, error);
-	if ((attr & SEG_TYPE) == DESC_TASK_GATE)
-		raise_unsupported(v, "task gate");
 }
+
+/* Into the task behind a task gate, SDM Vol. 3A 6.12.2. */
+static void deliver_to_task(struct vcpu *v, const struct descriptor *gate, u32 ext, u32 return_eip, u32 flags, bool has_error, u32 error)
+{
+	task_switch(v, gate_selector(gate), TASK_CALL, return_eip, flags, ext);
+	if (has_error)
+		task_push_error(v, error, ext);
+}
+
+/* The registers that lie behind SS in the frame from virtual-8086 mode, and become null. */
+static const u8 v86_frame[] = {SEG_ES, SEG_DS, SEG_FS, SEG_GS};
 
 void interrupt_deliver(struct vcpu *v, int vector, enum intr_kind kind, u32 return_eip, bool has_error, u32 error_code)
 {
 	u32 ext = kind == INTR_SOFTWARE ? 0 : ERR_EXT;
 	u32 flags = vcpu_eflags(v);
-	u32 items[6], n = 0;
+	u32 items[10], n = 0;
 	u32 sel, attr, cpl, eip, esp;
 	struct descriptor gate, d;
 	struct segment cs, ss;
+	bool v86 = is_v86(v);
 	unsigned size;
 
-	require_protected_mode(v);
+	/* INT n has completed when it pushes: it leaves no RF for the handler's IRET to bring back. */
+	if (kind == INTR_SOFTWARE)
+		flags &= ~EFLAGS_RF;
+	if (unlikely(!(v->cr0 & CR0_PE))) {
+		real_interrupt(v, vector, return_eip, flags);
+		return;
+	}
 	fetch_gate(v, (u32)vector & 0xff, ext, &gate);
+	if (unlikely((gate.hi >> 8 & SEG_TYPE) == DESC_TASK_GATE)) {
+		deliver_to_task(v, &gate, ext, return_eip, flags, has_error, error_code);
+		return;
+	}
 	size = gate.hi & 0x800 ? 4 : 2;
 	eip = gate_offset(&gate);
 	sel = gate_selector(&gate);
@@ -60,14 +82,14 @@ void interrupt_deliver(struct vcpu *v, int vector, enum intr_kind kind, u32 retu
 	attr = descriptor_attr(&d);
 	if (!attr_is_code(attr) || attr_dpl(attr) > v->cpl)
 		raise_error(v, EXC_GP, sel_error(sel, ext));
+	/* Virtual-8086 mode is left for ring 0 only. */
+	if (v86 && (attr_is_conforming(attr) || attr_dpl(attr) != 0))
+		raise_error(v, EXC_GP, sel_error(sel, ext));
 	if (!(attr & SEG_P))
 		raise_error(v, EXC_NP, sel_error(sel, ext));
 	cpl = attr_is_conforming(attr) ? v->cpl : attr_dpl(attr);
 	cs = segment_from_descriptor((sel & ~SEL_RPL) | cpl, &d);
 
-	/* INT n has completed when it pushes: it leaves no RF for the handler's IRET to bring back. */
-	if (kind == INTR_SOFTWARE)
-		flags &= ~EFLAGS_RF;
 	if (has_error)
 		items[n++] = error_code;
 	items[n++] = return_eip;
@@ -78,11 +100,15 @@ void interrupt_deliver(struct vcpu *v, int vector, enum intr_kind kind, u32 retu
 		stack_from_tss(v, cpl, ext, &ss, &esp);
 		items[n++] = v->regs[REG_ESP];
 		items[n++] = v->seg[SEG_SS].sel;
+		for (unsigned k = 0; v86 && k < ARRAY_SIZE(v86_frame); k++)
+			items[n++] = v->seg[v86_frame[k]].sel;
 		if (unlikely(eip > cs.limit))
 			raise_error(v, EXC_GP, ext);
 		descriptor_mark_accessed(v, &d);
 		esp = stack_push(v, &ss, esp, items, n, size, 0, sel_error(ss.sel, ext));
 		v->seg[SEG_SS] = ss;
+		for (unsigned k = 0; v86 && k < ARRAY_SIZE(v86_frame); k++)
+			v->seg[v86_frame[k]] = segment_make(0, 0, 0, SEG_UNUSABLE);
 		cpl_set(v, cpl);
 	} else {
 		if (unlikely(eip > cs.limit))

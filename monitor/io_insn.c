@@ -12,14 +12,15 @@
 #define MAX_ELEMENTS	64
 #define TSS_IO_MAP_BASE 0x66
 
-/* SDM Vol. 1 19.5.2: outside of IOPL, the TSS's I/O permission bitmap decides. Two bytes of it are read, both within the limit. */
+/* SDM Vol. 1 19.5.2: outside of IOPL, and always in virtual-8086 mode, the TSS's I/O permission bitmap decides. Two bytes of it are read,
+ * both within the limit. */
 static void check_permission(struct vcpu *v, u32 port, unsigned size)
 {
 	const struct segment *tr = &v->seg[SEG_TR];
 	unsigned type = tr->attr & SEG_TYPE;
 	u32 offset, bits;
 
-	if (likely(v->cpl <= vcpu_iopl(v)))
+	if (likely(v->cpl <= vcpu_iopl(v) && !(v->sysflags & EFLAGS_VM)))
 		return;
 	if ((tr->attr & SEG_UNUSABLE) || (type != DESC_TSS32_AVAIL && type != DESC_TSS32_BUSY) || tr->limit < TSS_IO_MAP_BASE + 1)
 		raise_error(v, EXC_GP, 0);
@@ -31,6 +32,21 @@ static void check_permission(struct vcpu *v, u32 port, unsigned size)
 		raise_error(v, EXC_GP, 0);
 }
 
+/* I/O breakpoints: R/W = 10b in DR7 with CR4.DE set (SDM Vol. 3B 17.2.4). A trap behind the instruction, or behind each repetition. */
+static void watch_port(struct vcpu *v, u32 port, unsigned size)
+{
+	static const u8 lengths[4] = {1, 2, 8, 4};
+
+	if (likely(!(v->cr4 & CR4_DE) || !(v->dr[7] & 0xff)))
+		return;
+	for (unsigned n = 0; n < 4; n++) {
+		u32 fields = v->dr[7] >> (16 + 4 * n), len = lengths[fields >> 2 & 3], at = v->dr[n] & ~(len - 1);
+
+		if ((v->dr[7] >> (2 * n) & 3) && (fields & 3) == 2 && port < at + len && at < port + size)
+			v->pending_db |= 1u << n;
+	}
+}
+
 static u16 port_of(const struct vcpu *v, const struct emu_insn *i)
 {
 	/* E4-E7: imm8; EC-EF: DX. */
@@ -40,7 +56,7 @@ static u16 port_of(const struct vcpu *v, const struct emu_insn *i)
 /* An access may have raised an interrupt line: then let the dispatcher look. */
 static int done(struct vcpu *v)
 {
-	if (!emu_event_due(v))
+	if (!emu_event_due(v) && !v->pending_db)
 		return EMU_NEXT;
 	v->eip = v->next_eip;
 	return EMU_EXIT;
@@ -53,6 +69,7 @@ int emu_in(struct vcpu *v, const struct emu_insn *i)
 	check_permission(v, port, i->opsize);
 	fpu_park(v);
 	reg_set(v, REG_EAX, i->opsize, io_read(v->vm, port, i->opsize));
+	watch_port(v, port, i->opsize);
 	return done(v);
 }
 
@@ -63,6 +80,7 @@ int emu_out(struct vcpu *v, const struct emu_insn *i)
 	check_permission(v, port, i->opsize);
 	fpu_park(v);
 	io_write(v->vm, port, reg_get(v, REG_EAX, i->opsize), i->opsize);
+	watch_port(v, port, i->opsize);
 	return done(v);
 }
 
@@ -75,6 +93,7 @@ static void ins_element(struct vcpu *v, const struct emu_insn *i, u16 port)
 	fpu_park(v);
 	lin_write(v, linear, io_read(v->vm, port, i->opsize), i->opsize, acc_cpl(v));
 	reg_set(v, REG_EDI, i->addrsize, off + step);
+	watch_port(v, port, i->opsize);
 }
 
 static void outs_element(struct vcpu *v, const struct emu_insn *i, u16 port)
@@ -86,6 +105,7 @@ static void outs_element(struct vcpu *v, const struct emu_insn *i, u16 port)
 	fpu_park(v);
 	io_write(v->vm, port, value, i->opsize);
 	reg_set(v, REG_ESI, i->addrsize, off + step);
+	watch_port(v, port, i->opsize);
 }
 
 static int string_io(struct vcpu *v, const struct emu_insn *i, void (*element)(struct vcpu *v, const struct emu_insn *i, u16 port))
@@ -107,7 +127,7 @@ static int string_io(struct vcpu *v, const struct emu_insn *i, void (*element)(s
 		reg_set(v, REG_ECX, i->addrsize, --count);
 		if (!count)
 			return done(v);
-		if (emu_event_due(v))
+		if (emu_event_due(v) || v->pending_db)
 			break;
 	}
 	return EMU_EXIT;

@@ -22,7 +22,8 @@
 	X(MMU, "mmu", "page walks that fault, TLB flushes")                       \
 	X(PAGE, "page", "code pages: traces, invalidations")                      \
 	X(IO, "io", "accesses to ports and memory that no device answers")        \
-	X(STATS, "stats", "counters at exit and on SIGUSR1")
+	X(STATS, "stats", "counters at exit and on SIGUSR1")                      \
+	X(INSN, "insn", "at exit: forms of guest instructions that were executed")
 /* clang-format on */
 
 enum log_category {

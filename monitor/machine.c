@@ -14,6 +14,7 @@
 #include "monitor/devices/acpi_pm.h"
 #include "monitor/devices/checked_state.h"
 #include "monitor/devices/debug.h"
+#include "monitor/devices/ferr.h"
 #include "monitor/devices/fw_cfg.h"
 #include "monitor/devices/i440fx.h"
 #include "monitor/devices/i8042.h"
@@ -40,6 +41,7 @@ enum {
 	IRQ_RTC = 8,
 	IRQ_SCI = 9,
 	IRQ_MOUSE = 12,
+	IRQ_FERR = 13,
 };
 
 static const struct {
@@ -154,6 +156,7 @@ void machine_init(struct vm *vm)
 	vm->pci = pci_create(vm, sysctl);
 	i440fx_create(vm, vm->pci, firmware_install(vm));
 	vm->piix3 = piix3_create(vm, vm->pci, inputs);
+	vm->ferr = ferr_create(vm, piix3_irq(vm->piix3, IRQ_FERR));
 	pit_set_ioapic(pit_create(vm, vm->pic), ioapic);
 	vm->rtc = rtc_create(vm, piix3_irq(vm->piix3, IRQ_RTC));
 	i8042_create(vm, piix3_irq(vm->piix3, IRQ_KEYBOARD), piix3_irq(vm->piix3, IRQ_MOUSE));
@@ -183,6 +186,7 @@ void machine_free(struct vm *vm)
 			d->free(d->opaque);
 	}
 	vm->pic = NULL;
+	vm->ferr = NULL;
 	vm->lapic = NULL;
 	vm->pci = NULL;
 	vm->piix3 = NULL;

@@ -25,6 +25,7 @@
 #include "monitor/terminal.h"
 #include "monitor/vcpu.h"
 #include "monitor/vm.h"
+#include "translator/coverage.h"
 
 static const int quit_signals[] = {SIGINT, SIGTERM, SIGHUP};
 /* Beside them: statistics, and being continued after a stop, when the terminal has the shell's settings. */
@@ -160,6 +161,8 @@ static void tear_down(struct vm *vm)
 {
 	if (vm->opt.log_mask & LOG_STATS)
 		stats_print(&vm->vcpu->stats, log_file());
+	if (vm->opt.log_mask & LOG_INSN)
+		coverage_print(vm->vcpu, log_file());
 	machine_free(vm);
 	vcpu_free(vm->vcpu);
 	loader_close(vm->loader);

@@ -8,6 +8,8 @@
 #include "monitor/emulate.h"
 #include "monitor/memory.h"
 #include "monitor/msr.h"
+#include "monitor/priv.h"
+#include "monitor/segment.h"
 #include "monitor/vm.h"
 
 #define CR0_DEFINED (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
@@ -41,11 +43,11 @@ static void need_feature(struct vcpu *v, u64 feature)
 
 /* --- control registers --- */
 
-/* Loads the PAE PDPTEs from cr3's page, SDM Vol. 3A 4.4.1: #GP(0), with the old ones kept, if a present one has reserved bits set. */
-static void load_pdptes(struct vcpu *v, u32 cr3)
+/* Reads the PAE PDPTEs from cr3's page, SDM Vol. 3A 4.4.1: #GP(0) if a present one has reserved bits set. */
+static void read_pdptes(struct vcpu *v, u32 cr3, u64 *pdpte)
 {
 	const struct memory *m = &v->vm->mem;
-	u64 pdpte[4], pa = cr3 & ~31u;
+	u64 pa = cr3 & ~31u;
 	const u8 *p;
 
 	if (!m->a20_open)
@@ -57,6 +59,13 @@ static void load_pdptes(struct vcpu *v, u32 cr3)
 		if ((pdpte[i] & PDPTE_P) && (pdpte[i] & PDPTE_RESERVED))
 			raise_error(v, EXC_GP, 0);
 	}
+}
+
+static void load_pdptes(struct vcpu *v, u32 cr3)
+{
+	u64 pdpte[4];
+
+	read_pdptes(v, cr3, pdpte);
 	for (unsigned i = 0; i < 4; i++)
 		v->pdpte[i] = pdpte[i];
 }
@@ -68,8 +77,6 @@ static void write_cr0(struct vcpu *v, u32 x)
 	x = (x & CR0_DEFINED) | CR0_ET;
 	if ((x & (CR0_PG | CR0_PE)) == CR0_PG || (x & (CR0_NW | CR0_CD)) == CR0_NW)
 		raise_error(v, EXC_GP, 0);
-	if (!(x & CR0_PE))
-		raise_unsupported(v, "real mode");
 	changed = x ^ v->cr0;
 	if ((changed & (CR0_PG | CR0_CD | CR0_NW)) && (x & CR0_PG) && (v->cr4 & CR4_PAE))
 		load_pdptes(v, v->cr3);
@@ -78,7 +85,15 @@ static void write_cr0(struct vcpu *v, u32 x)
 		mmu_flush_all(v);
 }
 
-static void write_cr3(struct vcpu *v, u32 x)
+void cr3_check(struct vcpu *v, u32 x)
+{
+	u64 pdpte[4];
+
+	if ((v->cr0 & CR0_PG) && (v->cr4 & CR4_PAE))
+		read_pdptes(v, x, pdpte);
+}
+
+void cr3_load(struct vcpu *v, u32 x)
 {
 	if ((v->cr0 & CR0_PG) && (v->cr4 & CR4_PAE))
 		load_pdptes(v, x);
@@ -94,8 +109,9 @@ static u32 cr4_allowed(const struct vcpu *v)
 		u64 feature;
 		u32 bits;
 	} bits[] = {
-		{CPUF_TSC, CR4_TSD}, {CPUF_DE, CR4_DE},	  {CPUF_PSE, CR4_PSE},	   {CPUF_PAE, CR4_PAE},	       {CPUF_MCE, CR4_MCE},
-		{CPUF_PGE, CR4_PGE}, {CPUF_MMX, CR4_PCE}, {CPUF_FXSR, CR4_OSFXSR}, {CPUF_SSE, CR4_OSXMMEXCPT},
+		{CPUF_VME, CR4_VME | CR4_PVI}, {CPUF_TSC, CR4_TSD},	   {CPUF_DE, CR4_DE},	{CPUF_PSE, CR4_PSE},
+		{CPUF_PAE, CR4_PAE},	       {CPUF_MCE, CR4_MCE},	   {CPUF_PGE, CR4_PGE}, {CPUF_MMX, CR4_PCE},
+		{CPUF_FXSR, CR4_OSFXSR},       {CPUF_SSE, CR4_OSXMMEXCPT},
 	};
 	u32 r = 0;
 
@@ -133,7 +149,7 @@ int emu_mov_to_cr(struct vcpu *v, const struct emu_insn *i)
 		v->cr2 = x;
 		break;
 	case 3:
-		write_cr3(v, x);
+		cr3_load(v, x);
 		break;
 	case 4:
 		write_cr4(v, x);
@@ -342,11 +358,25 @@ int emu_hlt(struct vcpu *v, const struct emu_insn *i)
 	return done_exit(v);
 }
 
+/*
+ * Where IOPL keeps CLI and STI from IF, do they change VIF instead (SDM Vol. 3A 20.3.3.5 and 20.4)? Raises #GP(0) if neither is allowed.
+ */
+static bool uses_vif(struct vcpu *v)
+{
+	if (v->cpl <= vcpu_iopl(v))
+		return false;
+	if (v->cpl != 3 || !(v->cr4 & (is_v86(v) ? CR4_VME : CR4_PVI)))
+		raise_error(v, EXC_GP, 0);
+	return true;
+}
+
 int emu_cli(struct vcpu *v, const struct emu_insn *i)
 {
 	(void)i;
-	if (v->cpl > vcpu_iopl(v))
-		raise_error(v, EXC_GP, 0);
+	if (uses_vif(v)) {
+		v->sysflags &= ~EFLAGS_VIF;
+		return EMU_NEXT;
+	}
 	v->sysflags &= ~EFLAGS_IF;
 	return EMU_NEXT;
 }
@@ -354,8 +384,12 @@ int emu_cli(struct vcpu *v, const struct emu_insn *i)
 int emu_sti(struct vcpu *v, const struct emu_insn *i)
 {
 	(void)i;
-	if (v->cpl > vcpu_iopl(v))
-		raise_error(v, EXC_GP, 0);
+	if (uses_vif(v)) {
+		if (v->sysflags & EFLAGS_VIP)
+			raise_error(v, EXC_GP, 0);
+		v->sysflags |= EFLAGS_VIF;
+		return EMU_NEXT;
+	}
 	if (v->sysflags & EFLAGS_IF)
 		return EMU_NEXT;
 	v->sysflags |= EFLAGS_IF;
@@ -363,13 +397,25 @@ int emu_sti(struct vcpu *v, const struct emu_insn *i)
 	return done_exit(v);
 }
 
+/* In virtual-8086 mode with IOPL < 3, PUSHF and POPF are for CR4.VME and 16 bits only (SDM Vol. 3A 20.3.3.4). */
+static bool is_restricted(struct vcpu *v, const struct emu_insn *i)
+{
+	if (!is_v86(v) || vcpu_iopl(v) == 3)
+		return false;
+	if (!(v->cr4 & CR4_VME) || i->opsize != 2)
+		raise_error(v, EXC_GP, 0);
+	return true;
+}
+
 int emu_pushf(struct vcpu *v, const struct emu_insn *i)
 {
-	u32 sp = v->regs[REG_ESP] - i->opsize;
+	u32 sp = v->regs[REG_ESP] - i->opsize, x = vcpu_eflags(v) & ~(EFLAGS_VM | EFLAGS_RF);
 
+	if (is_restricted(v, i))
+		x = (x & ~EFLAGS_IF) | EFLAGS_IOPL | (x & EFLAGS_VIF ? EFLAGS_IF : 0);
 	if (i->stacksize == 2)
 		sp &= 0xffff;
-	seg_write(v, SEG_SS, sp, vcpu_eflags(v) & ~(EFLAGS_VM | EFLAGS_RF), i->opsize);
+	seg_write(v, SEG_SS, sp, x, i->opsize);
 	reg_set(v, REG_ESP, i->stacksize, sp);
 	return EMU_NEXT;
 }
@@ -378,6 +424,7 @@ int emu_pushf(struct vcpu *v, const struct emu_insn *i)
 int emu_popf(struct vcpu *v, const struct emu_insn *i)
 {
 	u32 old = vcpu_eflags(v), sp = v->regs[REG_ESP], mask, x, turned_on;
+	bool restricted = is_restricted(v, i);
 
 	x = (u32)seg_read(v, SEG_SS, i->stacksize == 2 ? sp & 0xffff : sp, i->opsize);
 	mask = EFLAGS_HOST | EFLAGS_TF | EFLAGS_NT;
@@ -387,7 +434,7 @@ int emu_popf(struct vcpu *v, const struct emu_insn *i)
 		mask |= EFLAGS_IF;
 	if (v->cpl == 0)
 		mask |= EFLAGS_IOPL;
-	x = (x & mask) | (old & ~mask & ~EFLAGS_RF);
+	x = restricted ? real_vme_flags(v, x) : (x & mask) | (old & ~mask & ~EFLAGS_RF);
 	reg_set(v, REG_ESP, i->stacksize, sp + i->opsize);
 	vcpu_set_eflags(v, x);
 	turned_on = x & ~old;
@@ -412,17 +459,6 @@ int emu_nm(struct vcpu *v, const struct emu_insn *i)
 
 /* Outside system-management mode, SDM Vol. 2B, RSM. */
 int emu_rsm(struct vcpu *v, const struct emu_insn *i)
-{
-	return emu_ud(v, i);
-}
-
-/* CPUID offers neither. */
-int emu_monitor(struct vcpu *v, const struct emu_insn *i)
-{
-	return emu_ud(v, i);
-}
-
-int emu_mwait(struct vcpu *v, const struct emu_insn *i)
 {
 	return emu_ud(v, i);
 }

@@ -1,11 +1,16 @@
 /*
- * Segmentation of protected mode, SDM Vol. 3A chapters 3 and 5: descriptors, hidden parts of the segment registers, limit and type checks,
- * data-segment loads, and the stack frames that far transfers and interrupts push and pop.
+ * Segmentation, SDM Vol. 3A chapters 3 and 5, and 20 for real and virtual-8086 mode: descriptors, hidden parts of the segment registers,
+ * limit and type checks, data-segment loads, and the stack frames that far transfers and interrupts push and pop.
  *
  * Invariants: v->seg[] changes only by whole-register assignment, so full_read/full_write always agree with the rest; every function that
  * can raise does so before it changes v (setting an accessed bit in guest memory is the exception that the architecture makes too).
  */
 #include "monitor/segment.h"
+
+#include "shadowpt/access.h"
+
+/* Of real and virtual-8086 mode's segments. */
+#define PARAGRAPH_ATTR (SEG_P | SEG_S | SEG_TYPE_W | SEG_TYPE_A)
 
 bool descriptor_lookup(struct vcpu *v, u32 sel, struct descriptor *d)
 {
@@ -50,13 +55,17 @@ struct segment segment_make(u32 sel, u32 base, u32 limit, u32 attr)
 {
 	struct segment s = {.base = base, .limit = limit, .attr = attr, .sel = sel & 0xffff};
 
-	if (limit == 0xffffffffu && (attr & (SEG_S | SEG_P | SEG_UNUSABLE)) == (SEG_S | SEG_P)) {
+	if (limit >= 0xffff && (attr & (SEG_S | SEG_P | SEG_UNUSABLE)) == (SEG_S | SEG_P)) {
 		if (attr & SEG_TYPE_CODE)
-			s.full_read = !!(attr & SEG_TYPE_R);
+			s.low_read = !!(attr & SEG_TYPE_R);
 		else if (!(attr & SEG_TYPE_E)) {
-			s.full_read = 1;
-			s.full_write = !!(attr & SEG_TYPE_W);
+			s.low_read = 1;
+			s.low_write = !!(attr & SEG_TYPE_W);
 		}
+	}
+	if (limit == 0xffffffffu) {
+		s.full_read = s.low_read;
+		s.full_write = s.low_write;
 	}
 	return s;
 }
@@ -74,6 +83,29 @@ struct segment segment_from_descriptor(u32 sel, const struct descriptor *d)
 	struct segment s = segment_make(sel, base, limit, attr);
 	s.raw = descriptor_raw(d) | (u64)SEG_TYPE_A << 40;
 	return s;
+}
+
+struct segment segment_v86(u32 sel)
+{
+	sel &= 0xffff;
+	return segment_make(sel, sel << 4, 0xffff, PARAGRAPH_ATTR | SEG_DPL);
+}
+
+struct segment segment_8086(const struct vcpu *v, int n, u32 sel)
+{
+	u32 limit = v->seg[n].limit, attr = v->seg[n].attr;
+
+	if (is_v86(v))
+		return segment_v86(sel);
+	/* A register that protected mode has left null, or never a segment, is as after a reset. */
+	if ((attr & (SEG_UNUSABLE | SEG_S | SEG_P)) != (SEG_S | SEG_P)) {
+		limit = 0xffff;
+		attr = PARAGRAPH_ATTR;
+	}
+	if (n == SEG_CS)
+		attr = PARAGRAPH_ATTR | (attr & (SEG_DB | SEG_G));
+	sel &= 0xffff;
+	return segment_make(sel, sel << 4, limit, attr);
 }
 
 void segment_set(struct vcpu *v, int n, u32 sel, u32 base, u32 limit, u32 attr)
@@ -139,8 +171,11 @@ bool segment_load(struct vcpu *v, int n, u32 sel)
 	struct descriptor d;
 	u32 attr;
 
-	require_protected_mode(v);
 	sel &= 0xffff;
+	if (is_8086(v)) {
+		v->seg[n] = segment_8086(v, n, sel);
+		return true;
+	}
 	if (n == SEG_SS) {
 		load_ss(v, sel);
 		return true;
@@ -177,10 +212,13 @@ void segment_null_for_outer(struct vcpu *v, u32 cpl)
 	}
 }
 
-/* A frame is contiguous unless it wraps at the top of its stack (64 KiB or 4 GiB). */
-static bool frame_wraps(u32 off, unsigned bytes, u32 mask)
+/*
+ * A frame is accessed as a whole unless it wraps at the top of its stack (64 KiB or 4 GiB), or the alignment of its items is checked: that
+ * of each, not the frame's.
+ */
+static bool item_by_item(const struct vcpu *v, u32 off, unsigned bytes, u32 mask)
 {
-	return (u64)off + bytes - 1 > mask;
+	return (u64)off + bytes - 1 > mask || access_checks_alignment(v);
 }
 
 void stack_read(struct vcpu *v, u32 off, u32 *items, unsigned n, unsigned size)
@@ -189,7 +227,7 @@ void stack_read(struct vcpu *v, u32 off, u32 *items, unsigned n, unsigned size)
 	u16 narrow[STACK_ITEMS_MAX];
 
 	off &= mask;
-	if (unlikely(frame_wraps(off, n * size, mask))) {
+	if (unlikely(item_by_item(v, off, n * size, mask))) {
 		for (unsigned k = 0; k < n; k++)
 			items[k] = (u32)seg_read(v, SEG_SS, (off + k * size) & mask, size);
 		return;
@@ -203,9 +241,8 @@ void stack_read(struct vcpu *v, u32 off, u32 *items, unsigned n, unsigned size)
 		items[k] = narrow[k];
 }
 
-/* The rare frame that wraps: every item is checked, then every item is written. */
-static void push_wrapping(struct vcpu *v, const struct segment *ss, u32 off, const u32 *items, unsigned n, unsigned size, int acc,
-			  u32 error)
+/* The rare frame: every item is checked, then every item is written. */
+static void push_items(struct vcpu *v, const struct segment *ss, u32 off, const u32 *items, unsigned n, unsigned size, int acc, u32 error)
 {
 	u32 mask = segment_sp_mask(ss);
 
@@ -226,8 +263,8 @@ u32 stack_push(struct vcpu *v, const struct segment *ss, u32 esp, const u32 *ite
 	u32 off = (esp - n * size) & mask;
 	u16 narrow[STACK_ITEMS_MAX];
 
-	if (unlikely(frame_wraps(off, n * size, mask))) {
-		push_wrapping(v, ss, off, items, n, size, acc, error);
+	if (unlikely(item_by_item(v, off, n * size, mask))) {
+		push_items(v, ss, off, items, n, size, acc, error);
 		return sp_merge(esp, off, mask);
 	}
 	if (unlikely(!segment_allows(ss, off, n * size, ACC_WRITE)))

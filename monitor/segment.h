@@ -1,6 +1,7 @@
 /*
  * Descriptors, candidate segments and stack frames: what segment loads, far transfers and interrupt delivery are built of.
- * For monitor/segment*.c, far.c and interrupt.c (and their test); everybody else uses the functions in vcpu.h.
+ * For monitor/segment*.c, far.c, real.c, task.c, interrupt.c and the flag instructions of priv.c (and their test); everybody else uses the
+ * functions in vcpu.h.
  *
  * How a transfer keeps "raise before committing": descriptors are fetched and checked into `struct segment` candidates on the C stack; then
  * their accessed bits are set; then the frame is pushed, checked as a whole before its first byte is written; only then do v->seg, v->cpl,
@@ -110,6 +111,11 @@ bool segment_load(struct vcpu *v, int n, u32 sel);
 /* After a return to `cpl`: data-segment registers that the outer ring may not use become null (SDM Vol. 2B, RET). */
 void segment_null_for_outer(struct vcpu *v, u32 cpl);
 
+/* What a load of selector sel puts into segment register n in virtual-8086 mode, SDM Vol. 3A 20.2.1. */
+struct segment segment_v86(u32 sel);
+/* The same in real or virtual-8086 mode. In real mode limit and rights stay, but CS becomes writable, as 8086 programs want it. */
+struct segment segment_8086(const struct vcpu *v, int n, u32 sel);
+
 #define STACK_ITEMS_MAX 36 /* 31 parameters of a call gate, SS ESP CS EIP, and one to spare */
 
 /*
@@ -131,12 +137,57 @@ void stack_from_tss(struct vcpu *v, u32 cpl, u32 ext, struct segment *ss, u32 *e
 /* Reads the m16:16 or m16:32 operand of an instruction; returns the offset. */
 u32 far_pointer_read(struct vcpu *v, const struct emu_insn *i, u32 *sel);
 
-/* The far transfers and segment loads here are those of protected mode. */
-static inline void require_protected_mode(struct vcpu *v)
+/* Real mode or virtual-8086 mode: selectors are paragraphs, and there are no descriptors. */
+static inline bool is_8086(const struct vcpu *v)
 {
-	if (unlikely(!(v->cr0 & CR0_PE)))
-		raise_unsupported(v, "real mode");
+	return unlikely(!(v->cr0 & CR0_PE) || (v->sysflags & EFLAGS_VM));
 }
+static inline bool is_v86(const struct vcpu *v)
+{
+	return unlikely(v->sysflags & EFLAGS_VM);
+}
+
+/* ---- real.c: far transfers and interrupts in real and virtual-8086 mode; v is in one of them unless said otherwise ---- */
+
+/* JMP and CALL far. opsize: 2 or 4, of the operand and of what CALL pushes. Raises #GP(0), #SS(0), #PF. */
+int real_go_far(struct vcpu *v, u32 sel, u32 off, unsigned opsize, bool call);
+/* RET far, see emu_ret_far. */
+int real_ret_far(struct vcpu *v, const struct emu_insn *i);
+int real_iret(struct vcpu *v, const struct emu_insn *i);
+/* IRET at CPL 0 of protected mode with EFLAGS.VM in its image: into virtual-8086 mode, SDM Vol. 3A 20.2.3. */
+int real_iret_to_v86(struct vcpu *v);
+/* Delivery of an interrupt or exception in real mode, SDM Vol. 3A 20.1.4. flags: the image. */
+void real_interrupt(struct vcpu *v, int vector, u32 return_eip, u32 flags);
+/*
+ * INT n in virtual-8086 mode (not INT3, INTO), SDM Vol. 3A 20.3.3: true if CR4.VME and the redirection bitmap have sent it to the 8086
+ * program's own handler; false if it is to go through the IDT. Raises #GP(0) where IOPL forbids that.
+ */
+bool real_v86_int(struct vcpu *v, int vector);
+/*
+ * EFLAGS after a 16-bit POPF or IRET in virtual-8086 mode with IOPL < 3 and CR4.VME: VIF stands for IF. Raises #GP(0) for TF, or for IF
+ * when VIP is set.
+ */
+u32 real_vme_flags(struct vcpu *v, u32 image);
+
+/* ---- task.c: hardware task switches, SDM Vol. 3A chapter 7 ---- */
+
+enum task_source {
+	TASK_JMP,
+	TASK_CALL, /* also interrupts and exceptions: the new task is nested in the old one */
+	TASK_IRET,
+};
+/*
+ * Switches to the task whose TSS sel names. eip and flags go into the old task's TSS. ext: 0 or ERR_EXT, for error codes. The caller has
+ * checked the privilege of the TSS or the gate.
+ * Raises with v unchanged what SDM Vol. 3A table 7-1 has up to the switch; then, in the new task (v->eip and all registers are its own),
+ * what is wrong with its segments.
+ */
+void task_switch(struct vcpu *v, u32 sel, enum task_source source, u32 eip, u32 flags, u32 ext);
+/* IRET with NT: back to the task that the TSS's link names. */
+int task_return(struct vcpu *v);
+/* Behind a switch that an exception made: its error code goes onto the new task's stack, as wide as its TSS. */
+void task_push_error(struct vcpu *v, u32 error, u32 ext);
+
 static inline void cpl_set(struct vcpu *v, u32 cpl)
 {
 	v->stats.ring_crossings += v->cpl != cpl;

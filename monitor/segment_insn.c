@@ -22,10 +22,10 @@ static void require_cpl0(struct vcpu *v)
 		raise_error(v, EXC_GP, 0);
 }
 
-/* Instructions that only protected mode knows. */
+/* Instructions that only protected mode knows, SDM Vol. 3A 20.1.3 and 20.2.1. */
 static void require_pe(struct vcpu *v)
 {
-	if (!(v->cr0 & CR0_PE))
+	if (is_8086(v))
 		raise_exception(v, EXC_UD);
 }
 

@@ -92,7 +92,8 @@ void vcpu_reset(struct vcpu *v)
 	v->gdtr = v->idtr = (struct table_register){0, 0xffff};
 	msr_reset(v);
 	v->shadow = SHADOW_NONE;
-	v->nmi_blocked = v->halted = v->shutdown = false;
+	v->nmi_blocked = v->halted = v->shutdown = v->ignne = false;
+	v->fpu_hidden = 0;
 	v->pending.vector = -1;
 	v->pending_db = 0;
 	v->delivering = -1;
@@ -244,6 +245,12 @@ void vcpu_load(struct vcpu *v, struct state *s)
 	if (v->cpl > 3 || v->gdtr.limit > 0xffff || v->idtr.limit > 0xffff)
 		s->error = true;
 	v->cpl &= 3;
+	/* Real mode is CPL 0, virtual-8086 mode is CPL 3 of protected mode. */
+	if (v->cr0 & CR0_PE ? (v->sysflags & EFLAGS_VM) && v->cpl != 3 : v->cpl || (v->sysflags & EFLAGS_VM)) {
+		s->error = true;
+		v->sysflags &= ~EFLAGS_VM;
+		v->cpl = 0;
+	}
 	for (int i = 0; i < SEG_COUNT; i++)
 		load_segment(v, s, i);
 	for (int i = 0; i < 4; i++)
@@ -266,7 +273,7 @@ void vcpu_load(struct vcpu *v, struct state *s)
 	v->halted = state_get_u8(s);
 	v->shutdown = state_get_u8(s);
 	u32 events = state_get_u32(s);
-	v->pending_db = state_get_u32(s) & 0xf;
+	v->pending_db = state_get_u32(s) & 0x800f; /* DR6: B0..B3, BT */
 	v->fpu_cs = state_get_u16(s);
 	v->fpu_ds = state_get_u16(s);
 	v->fpu_op = state_get_u16(s) & 0x7ff;

@@ -35,7 +35,8 @@ struct segment {
 	/* Non-zero when every offset may be read / written without a check: present, right type, expand-up, limit 4 GiB. Kept by
 	 * segment_set(). */
 	u32 full_read, full_write;
-	u64 raw; /* the descriptor that was loaded, accessed bit set; 0: loaded in another way */
+	u32 low_read, low_write; /* the same for the offsets up to FFFFh only, 1 or 0: what 16-bit code wants */
+	u64 raw;		 /* the descriptor that was loaded, accessed bit set; 0: loaded in another way */
 };
 
 struct table_register {
@@ -105,6 +106,7 @@ struct vcpu {
 	enum { SHADOW_NONE, SHADOW_STI, SHADOW_MOV_SS } shadow;
 	bool nmi_blocked; /* from NMI delivery to IRET */
 	bool halted;	  /* in HLT */
+	bool ignne;	  /* IGNNE#: see devices/ferr.c */
 	bool shutdown;	  /* after a triple fault, until reset */
 
 	/* The exception that raise_* threw; the dispatcher delivers it. */
@@ -119,6 +121,7 @@ struct vcpu {
 	struct vm *vm;
 	struct softmmu *mmu;
 	struct xlate *xlate;
+	u8 *marks;		   /* of executed instruction forms, or NULL: nobody wants them (translator/coverage.h) */
 	struct verifier *verifier; /* NULL: TUs run unchecked */
 	struct windows *windows;
 	struct window *window;	    /* in use, or NULL: code runs checked */
@@ -145,6 +148,7 @@ struct vcpu {
 	struct vcpu_work *work, **work_end;	 /* kick_lock */
 	bool poll_armed;			 /* kick_lock */
 	void *poll_page;			 /* translated code loads from it at backward branches; PROT_NONE while armed */
+	u16 fpu_hidden;				 /* FCW whose unmasked exceptions are masked for one instruction, or 0 */
 	bool fpu_loaded;			 /* guest FPU state is in the host's registers (true) or in fx (false) */
 	bool x87_loaded;			 /* if not fpu_loaded: but its x87 and MMX part is still in the host's */
 	u8 fx[512] __attribute__((aligned(64))); /* FXSAVE64 image */

@@ -19,6 +19,7 @@
 
 struct vcpu;
 struct event_loop;
+struct ferr;
 struct pic;
 struct lapic;
 struct pci_bus;
@@ -54,6 +55,7 @@ struct vm {
 	unsigned device_count;
 	struct chardev *chardevs; /* the open ones, linked; chardev.c's */
 	struct loader *loader;	  /* vcpu_run loads from it at start and at every reset */
+	struct ferr *ferr;	  /* where the vCPU reports x87 errors with CR0.NE clear */
 	struct lapic *lapic;	  /* the vCPU acknowledges interrupts here: lapic_ack() */
 	struct pic *pic;	  /* NULL lapic: here, pic_ack() */
 	struct pci_bus *pci;

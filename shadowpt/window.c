@@ -32,6 +32,7 @@
 #define REGION_PAGES 512u
 #define POOL_REGIONS 4096u
 #define ZAP_MAX	     128u
+#define A20_PAGE     (1u << (20 - PAGE_SHIFT))
 #define AROUND	     16u /* pages looked at around a fault */
 #define HEAT_SLOTS   64u
 #define HEAT_TICKS   1 /* timer interrupts in user code until an address space is hot */
@@ -544,9 +545,12 @@ static bool map_around(struct vcpu *v, struct window *w, struct region *r, u32 p
 		int here = PROT_NONE;
 		if (i == span) {
 			;
-		} else if (at == page || !r->table_pa) {
+		} else if (at == page || (!r->table_pa && (v->vm->mem.a20_open || !((at ^ page) & A20_PAGE)))) {
 			p = pa + ((u64)at - page) * PAGE_SIZE;
 			here = page_rights(v, p, prot);
+		} else if (!r->table_pa) {
+			/* With a closed A20 gate a megabyte is not followed by the next. */
+			;
 		} else if (!(r->mapped[at % REGION_PAGES / 64] >> (at % 64) & 1)) {
 			here = neighbour(v, w, r, at, &p);
 		}

@@ -23,6 +23,9 @@ static bool may_link(const struct xlate *x)
 /* In the page that the TU began in, and in it from end to end: then its mapping is the TU's own. */
 static bool may_chain(const struct xlate *x, u32 target)
 {
+	/* The dispatcher raises #GP. */
+	if ((x->mode & MODE_CS_64K) && target > 0xffff)
+		return false;
 	u32 offset = ((u32)x->tu->pa & PAGE_MASK) + (target - x->tu->eip);
 	return may_link(x) && offset < PAGE_SIZE && !(x->tu->flags & TU_STRADDLES) && x->tu->exit_count < TU_MAX_EXITS;
 }

@@ -7,7 +7,7 @@
 #include "translator/emit.h"
 
 #include "monitor/cpuid.h"
-#include "translator/insn_table.h"
+#include "translator/insn_info.h"
 
 static unsigned opsize(const struct xlate *x)
 {
@@ -38,23 +38,25 @@ static bool is_segment(const ZydisDecodedOperand *op)
 }
 
 /* The Sreg number of POP seg is in the opcode, not in a ModRM byte. */
-static void callout_pop_seg(struct xlate *x)
+static void lower_pop_seg(struct xlate *x)
 {
 	u32 n = new_emu(x, emu_pop_seg);
 	x->tc->emus[n].reg = (u8)seg_number(x->ops[0].reg.value);
 	emit_call_emu(x, n);
 }
 
+/* Zero-extended for 32-bit operands; a selector field has no more than its 16 bits. */
+static void lower_push_seg(struct xlate *x)
+{
+	unsigned seg = seg_number(x->ops[0].reg.value);
+	emit_load_v(x, R11, offsetof(struct vcpu, seg) + seg * sizeof(struct segment) + offsetof(struct segment, sel));
+	emit_push(x, R11, 0, opsize(x));
+}
+
 static void lower_push(struct xlate *x)
 {
 	const ZydisDecodedOperand *op = &x->ops[0];
-	if (is_segment(op)) {
-		/* Zero-extended for 32-bit operands; a selector field has no more than its 16 bits. */
-		emit_load_v(x, R11,
-			    offsetof(struct vcpu, seg) + seg_number(op->reg.value) * sizeof(struct segment) +
-				    offsetof(struct segment, sel));
-		emit_push(x, R11, 0, opsize(x));
-	} else if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
+	if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
 		emit_push(x, host_reg(gpr_number(op->reg.value)), 0, opsize(x));
 	} else if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
 		load_operand(x, op, R11, opsize(x));
@@ -68,10 +70,6 @@ static void lower_pop(struct xlate *x)
 {
 	const ZydisDecodedOperand *op = &x->ops[0];
 	unsigned size = opsize(x);
-	if (is_segment(op)) {
-		callout_pop_seg(x);
-		return;
-	}
 	if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
 		unsigned r = host_reg(gpr_number(op->reg.value));
 		bool straight = size == 4 && r != R15;
@@ -124,8 +122,8 @@ static void lower_leave(struct xlate *x)
  */
 static void lower_pushf(struct xlate *x)
 {
-	if (x->mode & MODE_SINGLE) {
-		/* RF and VM may be set. */
+	if (x->mode & (MODE_SINGLE | MODE_V86)) {
+		/* RF and VM may be set, and IOPL counts. */
 		emit_callout(x, emu_pushf, false);
 		return;
 	}
@@ -273,10 +271,6 @@ static void load_target(struct xlate *x, unsigned reg)
 
 static void lower_jmp(struct xlate *x)
 {
-	if (is_far(x)) {
-		emit_callout(x, x->ops[0].type == ZYDIS_OPERAND_TYPE_POINTER ? emu_jmp_far_imm : emu_jmp_far_mem, true);
-		return;
-	}
 	x->end = true;
 	if (x->ops[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
 		emit_exit(x, branch_target(x));
@@ -288,10 +282,6 @@ static void lower_jmp(struct xlate *x)
 
 static void lower_call(struct xlate *x)
 {
-	if (is_far(x)) {
-		emit_callout(x, x->ops[0].type == ZYDIS_OPERAND_TYPE_POINTER ? emu_call_far_imm : emu_call_far_mem, true);
-		return;
-	}
 	x->end = true;
 	if (x->ops[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
 		emit_push(x, NO_REG, x->next_eip, opsize(x));
@@ -306,10 +296,6 @@ static void lower_call(struct xlate *x)
 
 static void lower_ret(struct xlate *x)
 {
-	if (is_far(x)) {
-		emit_callout(x, emu_ret_far, true);
-		return;
-	}
 	x->end = true;
 	u32 bytes = x->ops[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? (u32)x->ops[0].imm.value.u & 0xffff : 0;
 	emit_pop(x, R8, opsize(x));
@@ -377,26 +363,6 @@ static void lower_mov(struct xlate *x)
 		emit_lea32(x, host_reg(gpr_number(x->ops[0].reg.value)), R15, NO_REG, 1, x->esp_off);
 		return;
 	}
-	for (unsigned i = 0; i < 2; i++) {
-		if (x->ops[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
-			continue;
-		switch (ZydisRegisterGetClass(x->ops[i].reg.value)) {
-		case ZYDIS_REGCLASS_SEGMENT:
-			emit_callout(x, i ? emu_mov_from_seg : emu_mov_to_seg, false);
-			return;
-		case ZYDIS_REGCLASS_CONTROL:
-			emit_callout(x, i ? emu_mov_from_cr : emu_mov_to_cr, false);
-			return;
-		case ZYDIS_REGCLASS_DEBUG:
-			emit_callout(x, i ? emu_mov_from_dr : emu_mov_to_dr, false);
-			return;
-		case ZYDIS_REGCLASS_TEST:
-			emit_callout(x, emu_ud, true);
-			return;
-		default:
-			break;
-		}
-	}
 	/* A0..A3 have 64-bit addresses in 64-bit mode: 8A 8B 88 89 with AL/eAX. */
 	if (x->in.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (x->in.opcode & 0xfc) == 0xa0) {
 		static const u8 modrm_form[4] = {0x8a, 0x8b, 0x88, 0x89};
@@ -441,7 +407,7 @@ static void lower_xlat(struct xlate *x)
 	emit_lea32(x, R8, R8, REG_EBX, 1, 0);
 	if (x->in.address_width == 16)
 		emit_movzx16(x, R8, R8);
-	emit_segment(x, seg, 0, 1, ACCESS_READ);
+	emit_segment(x, seg, 0, 1, ACCESS_READ, x->in.address_width == 16);
 	struct cold *c = begin_access(x, 0);
 	emit_op_ref(x, false, 0, 0x8a, REG_EAX);
 	end_access(x, c);
@@ -499,23 +465,6 @@ static void lower_string(struct xlate *x)
 		emit_mov(x, false, REG_EDI, REG_EDI);
 }
 
-/* MOVSD and CMPSD name SSE2 instructions as well. */
-static void lower_movsd(struct xlate *x)
-{
-	if (x->in.meta.category == ZYDIS_CATEGORY_STRINGOP)
-		lower_string(x);
-	else
-		lower_generic(x);
-}
-
-static void lower_cmpsd(struct xlate *x)
-{
-	if (x->in.meta.category == ZYDIS_CATEGORY_STRINGOP)
-		lower_string(x);
-	else
-		lower_generic(x);
-}
-
 static void lower_nop(struct xlate *x)
 {
 	(void)x;
@@ -532,123 +481,42 @@ static void lower_clflush(struct xlate *x)
 
 /* ---- the table ---- */
 
-enum class { CLASS_IDENT, CLASS_LOWER, CLASS_EMULATE, CLASS_TRANSFER };
+/* What is done with an instruction; IDENT: it is not in the table. */
+enum action { ACTION_IDENT, ACTION_LOWER, ACTION_EMULATE, ACTION_TRANSFER };
 
 struct insn_entry {
-	enum class class;
+	enum action action;
 	void (*lower)(struct xlate *x);
 	emu_fn *emulate;
 };
 
-#define LOWER(m, f)    [ZYDIS_MNEMONIC_##m] = {CLASS_LOWER, lower_##f, NULL},
-#define EMULATE(m, h)  [ZYDIS_MNEMONIC_##m] = {CLASS_EMULATE, NULL, emu_##h},
-#define TRANSFER(m, h) [ZYDIS_MNEMONIC_##m] = {CLASS_TRANSFER, NULL, emu_##h},
+#define LOWER(m, c, f)	  [ZYDIS_MNEMONIC_##m] = {ACTION_LOWER, lower_##f, NULL},
+#define EMULATE(m, c, h)  [ZYDIS_MNEMONIC_##m] = {ACTION_EMULATE, NULL, emu_##h},
+#define TRANSFER(m, c, h) [ZYDIS_MNEMONIC_##m] = {ACTION_TRANSFER, NULL, emu_##h},
 static const struct insn_entry table[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {INSNS(LOWER, EMULATE, TRANSFER)};
 #undef LOWER
 #undef EMULATE
 #undef TRANSFER
 
-static bool is_fcomi(ZydisMnemonic m)
-{
-	return m == ZYDIS_MNEMONIC_FCOMI || m == ZYDIS_MNEMONIC_FCOMIP || m == ZYDIS_MNEMONIC_FUCOMI || m == ZYDIS_MNEMONIC_FUCOMIP;
-}
+#define LOWER(m, k, c, f)    {ZYDIS_MNEMONIC_##m, INSN_FORM_##k, {ACTION_LOWER, lower_##f, NULL}},
+#define EMULATE(m, k, c, h)  {ZYDIS_MNEMONIC_##m, INSN_FORM_##k, {ACTION_EMULATE, NULL, emu_##h}},
+#define TRANSFER(m, k, c, h) {ZYDIS_MNEMONIC_##m, INSN_FORM_##k, {ACTION_TRANSFER, NULL, emu_##h}},
+static const struct {
+	ZydisMnemonic mnemonic;
+	enum insn_form form;
+	struct insn_entry entry;
+} forms[] = {INSN_FORMS(LOWER, EMULATE, TRANSFER)};
+#undef LOWER
+#undef EMULATE
+#undef TRANSFER
 
-/* What an instruction set extension needs in CPUID: 0 nothing, ~0 never offered. */
-static u64 needed_feature(const ZydisDecodedInstruction *in)
+static const struct insn_entry *find_entry(const struct xlate *x)
 {
-	switch (in->meta.isa_ext) {
-	case ZYDIS_ISA_EXT_BASE:
-		if (in->meta.isa_set == ZYDIS_ISA_SET_CMOV)
-			return CPUF_CMOV;
-		switch (in->mnemonic) {
-		case ZYDIS_MNEMONIC_CMPXCHG8B:
-			return CPUF_CX8;
-		case ZYDIS_MNEMONIC_SYSENTER:
-		case ZYDIS_MNEMONIC_SYSEXIT:
-			return CPUF_SEP;
-		case ZYDIS_MNEMONIC_RDTSC:
-			return CPUF_TSC;
-		case ZYDIS_MNEMONIC_RDMSR:
-		case ZYDIS_MNEMONIC_WRMSR:
-			return CPUF_MSR;
-		default:
-			return 0;
-		}
-	case ZYDIS_ISA_EXT_PAUSE:
-		return 0;
-	case ZYDIS_ISA_EXT_AMD3DNOW_PREFETCH:
-		return 0;
-	case ZYDIS_ISA_EXT_X87:
-		/* FCMOVcc, FCOMI and FUCOMI need both (SDM Vol. 2A, FCMOVcc). */
-		return in->meta.isa_set == ZYDIS_ISA_SET_FCMOV || is_fcomi(in->mnemonic) ? CPUF_FPU | CPUF_CMOV : CPUF_FPU;
-	case ZYDIS_ISA_EXT_MMX:
-		return CPUF_MMX;
-	case ZYDIS_ISA_EXT_SSE:
-		/* FXSAVE and FXRSTOR are older than SSE: a Pentium II has them. */
-		return in->meta.isa_set == ZYDIS_ISA_SET_FXSAVE ? CPUF_FXSR : CPUF_SSE;
-	case ZYDIS_ISA_EXT_SSE2:
-		return CPUF_SSE2;
-	case ZYDIS_ISA_EXT_SSE3:
-		return CPUF_SSE3;
-	case ZYDIS_ISA_EXT_SSSE3:
-		return CPUF_SSSE3;
-	case ZYDIS_ISA_EXT_SSE4:
-		return in->meta.isa_set == ZYDIS_ISA_SET_POPCNT	 ? CPUF_POPCNT
-		       : in->meta.isa_set == ZYDIS_ISA_SET_SSE42 ? CPUF_SSE42
-								 : CPUF_SSE41;
-	case ZYDIS_ISA_EXT_AES:
-		return CPUF_AES;
-	case ZYDIS_ISA_EXT_PCLMULQDQ:
-		return CPUF_PCLMUL;
-	case ZYDIS_ISA_EXT_MOVBE:
-		return CPUF_MOVBE;
-	case ZYDIS_ISA_EXT_LZCNT:
-		return CPUF_LZCNT;
-	case ZYDIS_ISA_EXT_RDRAND:
-		return CPUF_RDRAND;
-	case ZYDIS_ISA_EXT_RDTSCP:
-		return CPUF_RDTSCP;
-	case ZYDIS_ISA_EXT_CLFSH:
-		return CPUF_CLFLUSH;
-	default:
-		return ~0ull;
-	}
-}
-
-/* Categories whose instructions do to a deprivileged CPU what they do to a real one. */
-static bool ident_allowed(const ZydisDecodedInstruction *in)
-{
-	if (in->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED)
-		return false;
-	switch (in->meta.category) {
-	case ZYDIS_CATEGORY_AES:
-	case ZYDIS_CATEGORY_BINARY:
-	case ZYDIS_CATEGORY_BITBYTE:
-	case ZYDIS_CATEGORY_BLEND:
-	case ZYDIS_CATEGORY_CMOV:
-	case ZYDIS_CATEGORY_CONVERT:
-	case ZYDIS_CATEGORY_DATAXFER:
-	case ZYDIS_CATEGORY_FCMOV:
-	case ZYDIS_CATEGORY_FLAGOP:
-	case ZYDIS_CATEGORY_LOGICAL:
-	case ZYDIS_CATEGORY_LOGICAL_FP:
-	case ZYDIS_CATEGORY_LZCNT:
-	case ZYDIS_CATEGORY_MISC:
-	case ZYDIS_CATEGORY_MMX:
-	case ZYDIS_CATEGORY_NOP:
-	case ZYDIS_CATEGORY_PCLMULQDQ:
-	case ZYDIS_CATEGORY_RDRAND:
-	case ZYDIS_CATEGORY_ROTATE:
-	case ZYDIS_CATEGORY_SEMAPHORE:
-	case ZYDIS_CATEGORY_SETCC:
-	case ZYDIS_CATEGORY_SHIFT:
-	case ZYDIS_CATEGORY_SSE:
-	case ZYDIS_CATEGORY_STTNI:
-	case ZYDIS_CATEGORY_X87_ALU:
-		return true;
-	default:
-		return false;
-	}
+	enum insn_form form = insn_form(&x->in, x->ops);
+	for (size_t i = 0; form && i < ARRAY_SIZE(forms); i++)
+		if (forms[i].mnemonic == x->in.mnemonic && forms[i].form == form)
+			return &forms[i].entry;
+	return &table[x->in.mnemonic];
 }
 
 /* #UD or #NM by CR0 and CR4, SDM Vol. 3A 2.5 and tables 12-1, 13-1. NULL: neither. */
@@ -684,11 +552,10 @@ static bool is_gpr(const ZydisDecodedOperand *op)
  * Whether an instruction can do with ESP = r15d + esp_off: pushes and pops of registers, near calls and returns, and what has no other
  * business with ESP than as the base of an address. Its accesses must be direct: out-of-line code saves r15d for ESP.
  */
-static bool defers_esp(const struct xlate *x)
+static bool defers_esp(const struct xlate *x, enum action action)
 {
 	const ZydisDecodedInstruction *in = &x->in;
 	const ZydisDecodedOperand *op = x->ops;
-	enum class class = table[in->mnemonic].class;
 	if (!x->direct || (x->mode & (MODE_SS32 | MODE_SINGLE)) != MODE_SS32 || !is_flat(x, SEG_SS, ACCESS_WRITE))
 		return false;
 	for (unsigned i = 0; i < in->operand_count_visible; i++) {
@@ -720,7 +587,7 @@ static bool defers_esp(const struct xlate *x)
 			return false;
 		break;
 	default:
-		if (class != CLASS_IDENT)
+		if (action != ACTION_IDENT)
 			return false;
 		break;
 	}
@@ -734,12 +601,12 @@ static bool defers_esp(const struct xlate *x)
 void lower_insn(struct xlate *x)
 {
 	const ZydisDecodedInstruction *in = &x->in;
-	const struct insn_entry *e = &table[in->mnemonic];
-	u64 need = needed_feature(in);
+	const struct insn_entry *e = find_entry(x);
+	u64 need = insn_feature(in);
 	emu_fn *unavailable;
 
 	x->sti = false;
-	x->defers = defers_esp(x);
+	x->defers = defers_esp(x, e->action);
 	if (!x->defers)
 		emit_esp(x);
 	cur_insn(x)->esp_off = (s16)x->esp_off;
@@ -753,18 +620,18 @@ void lower_insn(struct xlate *x)
 		emit_callout(x, unavailable, true);
 		return;
 	}
-	switch (e->class) {
-	case CLASS_LOWER:
+	switch (e->action) {
+	case ACTION_LOWER:
 		e->lower(x);
 		break;
-	case CLASS_EMULATE:
+	case ACTION_EMULATE:
 		emit_callout(x, e->emulate, false);
 		break;
-	case CLASS_TRANSFER:
+	case ACTION_TRANSFER:
 		emit_callout(x, e->emulate, true);
 		break;
-	case CLASS_IDENT:
-		if (ident_allowed(in))
+	case ACTION_IDENT:
+		if (insn_may_run(in))
 			lower_generic(x);
 		else
 			emit_callout(x, emu_ud, true);

@@ -13,15 +13,18 @@
 #define MODE_FLAT_SHIFT 4 /* bits 4..7: ES, CS, SS, DS (in Sreg order) have base 0 and every offset readable, and but for CS writable */
 #define MODE_FLAT(seg)	(1u << (MODE_FLAT_SHIFT + (seg)))
 /* CR0.MP, EM, TS and CR4.OSFXSR, as they lie there. */
-#define MODE_CR0_SHIFT	7
-#define MODE_CR4_SHIFT	2
-#define MODE_MP		0x0100u
-#define MODE_EM		0x0200u
-#define MODE_TS		0x0400u
-#define MODE_OSFXSR	0x0800u
-#define MODE_SINGLE	0x1000u /* one instruction, leaves to the dispatcher */
-#define MODE_DIRECT	0x4000u /* memory operands go through the window in the GS base */
-#define MODE_CS_LIMIT	0x2000u /* CS is not 4 GiB long: the limit is checked at each entry; no chaining, no jump cache */
+#define MODE_CR0_SHIFT 7
+#define MODE_CR4_SHIFT 2
+#define MODE_MP	       0x0100u
+#define MODE_EM	       0x0200u
+#define MODE_TS	       0x0400u
+#define MODE_OSFXSR    0x0800u
+#define MODE_SINGLE    0x1000u /* one instruction, leaves to the dispatcher */
+#define MODE_DIRECT    0x4000u /* memory operands go through the window in the GS base */
+#define MODE_V86       0x8000u /* EFLAGS.VM */
+#define MODE_V86_SHIFT 2
+#define MODE_CS_LIMIT  0x2000u	/* CS is not 4 GiB long: the limit is checked at each entry; no chaining, no jump cache */
+#define MODE_CS_64K    0x10000u /* CS is 64 KiB of 16-bit code: branches that stay below FFFFh, as all with 16-bit operands do, are linked */
 
 u32 mode_compute(const struct vcpu *v);
 

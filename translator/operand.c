@@ -83,16 +83,39 @@ static bool waits_for_x87(const struct xlate *x)
 	return is_x87(&x->in);
 }
 
-void emit_segment(struct xlate *x, unsigned seg, unsigned slot, u32 size, u32 dir)
+/*
+ * rcx = 0 if a check is needed; it was saved in r10. low: r8d is not above FFFFh, so that 64 KiB of a segment will do, unless the access
+ * runs past them:
+ *	lea   r9d, [r8 + size - 1]
+ *	rorx  r9d, r9d, 16		; its low five bits: 1 past FFFFh, else 0
+ *	shrx  ecx, [r14 + low_read], r9d
+ */
+static void emit_segment_word(struct xlate *x, size_t segment, u32 size, u32 dir, bool low)
+{
+	size_t full = dir & ACCESS_WRITE ? offsetof(struct segment, full_write) : offsetof(struct segment, full_read);
+	if (low)
+		full = dir & ACCESS_WRITE ? offsetof(struct segment, low_write) : offsetof(struct segment, low_read);
+	if (low && size > 1) {
+		emit_lea32(x, R9, R8, NO_REG, 1, (s32)size - 1);
+		EB(x, 0xc4, 0x43, 0x7b, 0xf0, 0xc9, 0x10); /* rorx r9d, r9d, 16 */
+	}
+	EB(x, 0x49, 0x89, 0xca); /* mov r10, rcx */
+	if (low && size > 1) {
+		EB(x, 0xc4, 0xc2, 0x33, 0xf7); /* shrx ecx, [r14 + ...], r9d */
+		emit_mem(x, RCX, R14, NO_REG, 1, (s32)(segment + full));
+	} else {
+		emit_load_v(x, RCX, segment + full);
+	}
+}
+
+void emit_segment(struct xlate *x, unsigned seg, unsigned slot, u32 size, u32 dir, bool low)
 {
 	cur_insn(x)->access[slot] = (u16)(size | dir | seg << ACCESS_SEG_SHIFT);
 	x->ref = (struct ref){true, R8, NO_REG, 1, 0};
 	if (is_flat(x, seg, dir))
 		return;
 	size_t s = offsetof(struct vcpu, seg) + seg * sizeof(struct segment);
-	size_t full = s + (dir & ACCESS_WRITE ? offsetof(struct segment, full_write) : offsetof(struct segment, full_read));
-	EB(x, 0x49, 0x89, 0xca); /* mov r10, rcx */
-	emit_load_v(x, RCX, full);
+	emit_segment_word(x, s, size, dir, low);
 	struct cold *c = new_cold(x, COLD_SEG);
 	c->slot = (u8)slot;
 	c->waits = waits_for_x87(x);
@@ -122,7 +145,7 @@ void emit_linear(struct xlate *x, const ZydisDecodedOperand *op, unsigned slot, 
 		if (!wide)
 			emit_movzx16(x, R8, R8);
 	}
-	emit_segment(x, seg, slot, size, dir);
+	emit_segment(x, seg, slot, size, dir, !wide);
 }
 
 void emit_stack_linear(struct xlate *x, unsigned reg, s32 n, unsigned slot, u32 size, u32 dir)
@@ -137,7 +160,7 @@ void emit_stack_linear(struct xlate *x, unsigned reg, s32 n, unsigned slot, u32 
 	emit_lea32(x, R8, reg, NO_REG, 1, n);
 	if (!(x->mode & MODE_SS32))
 		emit_movzx16(x, R8, R8);
-	emit_segment(x, SEG_SS, slot, size, dir);
+	emit_segment(x, SEG_SS, slot, size, dir, !(x->mode & MODE_SS32));
 }
 
 struct cold *begin_access(struct xlate *x, unsigned slot)
@@ -417,7 +440,7 @@ static void lower_bit_string(struct xlate *x, const ZydisDecodedOperand *mem, u3
 	emit_lea32(x, R8, R8, R9, wide ? 4 : 2, 0);
 	if (x->in.address_width == 16)
 		emit_movzx16(x, R8, R8);
-	emit_segment(x, seg_number(mem->mem.segment), 0, wide ? 4 : 2, dir);
+	emit_segment(x, seg_number(mem->mem.segment), 0, wide ? 4 : 2, dir, x->in.address_width == 16);
 	emit_pext_v(x, false, R11, reg, wide ? offsetof(struct vcpu, mask31) : offsetof(struct vcpu, mask15));
 	struct cold *c = begin_access(x, 0);
 	if (x->in.attributes & ZYDIS_ATTRIB_HAS_LOCK)

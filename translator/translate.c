@@ -22,11 +22,12 @@
 #include "monitor/vm.h"
 #include "shadowpt/walk.h"
 #include "shadowpt/window.h"
+#include "translator/coverage.h"
 #include "translator/emit.h"
 #include "translator/verify.h"
 
 _Static_assert(MODE_MP == CR0_MP << MODE_CR0_SHIFT && MODE_EM == CR0_EM << MODE_CR0_SHIFT && MODE_TS == CR0_TS << MODE_CR0_SHIFT &&
-		       MODE_OSFXSR == CR4_OSFXSR << MODE_CR4_SHIFT,
+		       MODE_OSFXSR == CR4_OSFXSR << MODE_CR4_SHIFT && MODE_V86 == EFLAGS_VM >> MODE_V86_SHIFT,
 	       "mode bits");
 
 static u32 flat_bit(const struct vcpu *v, int seg)
@@ -35,13 +36,20 @@ static u32 flat_bit(const struct vcpu *v, int seg)
 	return (u32)(!s->base & !!s->full_read & (!!s->full_write | (seg == SEG_CS))) << (MODE_FLAT_SHIFT + seg);
 }
 
+static u32 limit_bit(const struct segment *cs)
+{
+	if (likely(cs->limit == 0xffffffffu))
+		return 0;
+	return cs->limit == 0xffff && !(cs->attr & SEG_DB) ? MODE_CS_64K : MODE_CS_LIMIT;
+}
+
 /* At every change of privilege and segment load: no branches. */
 u32 mode_compute(const struct vcpu *v)
 {
 	return v->cpl | (v->seg[SEG_CS].attr & SEG_DB ? MODE_CS32 : 0) | (v->seg[SEG_SS].attr & SEG_DB ? MODE_SS32 : 0) |
 	       flat_bit(v, SEG_ES) | flat_bit(v, SEG_CS) | flat_bit(v, SEG_SS) | flat_bit(v, SEG_DS) |
 	       (v->cr0 & (CR0_MP | CR0_EM | CR0_TS)) << MODE_CR0_SHIFT | (v->cr4 & CR4_OSFXSR) << MODE_CR4_SHIFT |
-	       (v->seg[SEG_CS].limit != 0xffffffffu ? MODE_CS_LIMIT : 0);
+	       limit_bit(&v->seg[SEG_CS]) | (v->sysflags & EFLAGS_VM) >> MODE_V86_SHIFT;
 }
 
 static void emit_head(struct xlate *x)
@@ -99,9 +107,10 @@ static enum fetch decode(struct xlate *x, const u8 *code, u32 avail)
 		memcpy(x->bytes, code, x->in.length);
 		return FETCH_OK;
 	}
-	if (s == ZYDIS_STATUS_NO_MORE_DATA)
+	/* Too long is known only of 15 bytes that are there: until then the next page's #PF comes first. */
+	if (s == ZYDIS_STATUS_NO_MORE_DATA || s == ZYDIS_STATUS_INSTRUCTION_TOO_LONG)
 		return avail >= 15 ? FETCH_TOO_LONG : FETCH_PAGE_END;
-	return s == ZYDIS_STATUS_INSTRUCTION_TOO_LONG ? FETCH_TOO_LONG : FETCH_UNDEFINED;
+	return FETCH_UNDEFINED;
 }
 
 /* The TU's first instruction goes on in the next page. Raises #PF if that cannot be fetched. */
@@ -214,6 +223,8 @@ static void translate_body(struct xlate *x, const u8 *page)
 		if (!(x->mode & MODE_CS32) && x->v->seg[SEG_CS].limit <= 0xffff)
 			x->next_eip &= 0xffff;
 		x->direct = (x->mode & MODE_DIRECT) && !window_is_guilty(v, (tu->pa & ~(u64)PAGE_MASK) + offset);
+		if (unlikely(v->marks != NULL))
+			emit_mark(x);
 		lower_insn(x);
 		x->insn++;
 		tu->guest_len = (u16)(x->next_eip - tu->eip);
@@ -237,11 +248,12 @@ int translator_init(struct vcpu *v)
 		if (!v->verifier)
 			return -ENOMEM;
 	}
-	return 0;
+	return log_on(LOG_INSN) ? coverage_init(v) : 0;
 }
 
 void translator_free(struct vcpu *v)
 {
+	coverage_free(v);
 	free(v->xlate);
 	v->xlate = NULL;
 	verifier_free(v->verifier);

@@ -10,13 +10,14 @@
 #include <stddef.h>
 
 #include "shadowpt/softmmu.h"
+#include "translator/coverage.h"
 #include "translator/verify_impl.h"
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 };
 
 /* ---- tables ---- */
 
-enum { READ = 1, WRITE = 2, MASK = 4 }; /* MASK: by PEXT and PDEP */
+enum { READ = 1, WRITE = 2, MASK = 4, SHIFT = 8 }; /* MASK: by PEXT and PDEP; SHIFT: by SHRX */
 
 struct field {
 	u16 offset, size;
@@ -30,7 +31,8 @@ struct field {
 	}
 #define SEGMENT(n)                                                                                                                         \
 	FIELD(seg[n].base, READ, K_U32), FIELD(seg[n].sel, READ, K_U32), FIELD(seg[n].full_read, READ, K_U32),                             \
-		FIELD(seg[n].full_write, READ, K_U32)
+		FIELD(seg[n].full_write, READ, K_U32), FIELD(seg[n].low_read, READ | SHIFT, K_U32),                                        \
+		FIELD(seg[n].low_write, READ | SHIFT, K_U32)
 
 /* The fields of struct vcpu that translated code may touch; writes of sysflags have a rule of their own. */
 static const struct field fields[] = {
@@ -374,9 +376,19 @@ static enum verify_rule check_sysflags(const struct verifier *r, const struct va
 	return VERIFY_OK;
 }
 
+/* mov byte [mark], 1: counts nothing but that it was there (-d insn). */
+static bool is_mark(const struct verifier *r, const struct vinsn *in)
+{
+	u64 marks = (u64)r->v->marks;
+	return marks && in->base == V_NO_REG && in->index == V_NO_REG && !in->prefixes && in->op[0].size == 1 &&
+	       in->op[1].type == VOP_IMM && in->op[1].imm == 1 && (u64)in->disp >= marks && (u64)in->disp < marks + COVERAGE_MARKS;
+}
+
 static enum verify_rule step_mov_store(const struct verifier *r, struct vstate *s, const struct vinsn *in)
 {
 	const struct vop *from = &in->op[1];
+	if (is_mark(r, in))
+		return VERIFY_OK;
 	if (in->base != R14 || (in->prefixes & (P_GS | P_ADDR32)))
 		return step_ordinary(r, s, in, E_W0);
 	const struct field *f = find_field(in, WRITE);
@@ -465,10 +477,18 @@ static enum verify_rule step_lea(const struct verifier *r, struct vstate *s, con
 	return in->op[0].size == 8 ? step_lea64(r, s, in) : step_lea32(s, in);
 }
 
-/* shrx by r12: to a page number. */
+/* shrx by r12: to a page number. Or of a field of the vCPU, by anything. */
 static enum verify_rule step_shrx(struct vstate *s, const struct vinsn *in)
 {
 	const struct vop *to = &in->op[0], *from = &in->op[1], *count = &in->op[2];
+	if (in->mem == 1) {
+		if (!find_field(in, SHIFT) || in->ops != 3 || count->type != VOP_GPR)
+			return VERIFY_VCPU;
+		if (to->size != 4 || !is_usable(to->reg) || !u32_in(s, count->reg))
+			return VERIFY_REGISTER;
+		set_u32(s, to->reg, in);
+		return VERIFY_OK;
+	}
 	if (in->ops != 3 || in->mem != V_NO_REG || count->type != VOP_GPR || count->reg != R12 || !is_scratch(to->reg))
 		return VERIFY_REGISTER;
 	struct value x = s->r[from->reg];

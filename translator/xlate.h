@@ -103,8 +103,8 @@ static inline struct tu_insn *cur_insn(struct xlate *x)
  * or, in the direct flavour where segment and address size allow it, nothing but x->ref. Clobbers r9, r10.
  */
 void emit_linear(struct xlate *x, const ZydisDecodedOperand *op, unsigned slot, u32 size, u32 dir);
-/* r8d holds an offset in `seg`: makes it linear, as above. */
-void emit_segment(struct xlate *x, unsigned seg, unsigned slot, u32 size, u32 dir);
+/* r8d holds an offset in `seg`, not above FFFFh if `low`: makes it linear, as above. */
+void emit_segment(struct xlate *x, unsigned seg, unsigned slot, u32 size, u32 dir, bool low);
 /* Stack accesses: SS:(register + n). */
 void emit_stack_linear(struct xlate *x, unsigned reg, s32 n, unsigned slot, u32 size, u32 dir);
 /*

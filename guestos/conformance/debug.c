@@ -97,6 +97,7 @@ CODE(s_popss, "push %ss; pop %ss; inc %eax; nop");
 CODE(s_iret, "pushf; push %cs; push $1f; iret; 1: nop; nop");
 CODE(s_loop, "1: dec %ecx; jnz 1b; loop 2f; 2: nop");
 CODE(s_x87, "fninit; fldz; fstp %st(0); cpuid; nop");
+CODE(s_into, "xor %eax, %eax; into; .byte 0x66; into; nop");
 CODE(s_cond, "test %ecx, %ecx; jz 1f; setz %al; cmovz %ecx, %eax; 1: nop");
 
 TEST(step, "debug.single step")
@@ -118,6 +119,8 @@ TEST(step_int, "debug.single step over int and iret")
 	for (int ring = 0; ring <= 3; ring += 3) {
 		/* int enters with TF clear; the handler's iret sets TF, which acts after the instruction that follows. */
 		STEPS(s_int, ring, 1, 4, 5);
+		/* Not taken. */
+		STEPS(s_into, ring, 2, 3, 5, 6);
 		STEPS(s_iret, ring, 1, ring ? 2 : 2, 7, 8, 9, 10);
 	}
 }
@@ -306,6 +309,141 @@ TEST(dr_data_odd, "debug.data breakpoints hit by misaligned accesses")
 	if (qemu_skips("misaligned accesses beside the watched bytes hit too"))
 		return;
 	watches(1);
+}
+
+CODE(rep_stos, "mov %ebx, %edi; nop; rep_stos_at: rep stosb; rep_stos_end_at: nop");
+CODE(ss_bp, "mov %ss, %eax; mov %eax, %ss; ss_bp_at: nop; nop");
+CODE(tf_watch, "movl %eax, (%ebx); tf_watch_at: nop");
+
+static u32 hit_ecx;
+
+static int rep_hook(struct state *s)
+{
+	hit_ecx = s->ecx;
+	return step_hook(s);
+}
+
+TEST(dr_rep, "debug.data breakpoint in the middle of rep stosb")
+{
+	for (int ring = 0; ring <= 3; ring += 3) {
+		struct state s = at_ring(rep_stos, ring);
+
+		log_n = 0;
+		keep_tf = 0;
+		trap_hook[V_DB] = rep_hook;
+		write_dr6(0xffff0ff0);
+		asm volatile("mov %0, %%db3" ::"r"(ADDR(data) + 5));
+		write_dr7(0x400 | 0x80 | 1u << 28);
+		s.ebx = ADDR(data);
+		s.ecx = 9;
+		run(&s);
+		write_dr7(0x400);
+		trap_hook[V_DB] = NULL;
+		if (!ended(&s, tag("rep stosb", ring)))
+			continue;
+		EQ(log_n, 1, tag("hits", ring));
+		EQ(log_eip[0], ADDR(rep_stos_at), "eip: the instruction goes on");
+		EQ(hit_ecx, 3, "ecx behind the sixth element");
+		EQ(log_dr6[0] & 0x600f, 8, "dr6");
+		EQ(s.ecx, 0, "ecx in the end");
+	}
+}
+
+TEST(dr_ss, "debug.instruction breakpoint behind mov ss is not seen")
+{
+	struct state s = at_ring(ss_bp, 3);
+
+	if (qemu_skips("mov ss does not hold the trap off"))
+		return;
+	log_n = 0;
+	trap_hook[V_DB] = step_hook;
+	asm volatile("mov %0, %%db0" ::"r"(ss_bp_at));
+	write_dr7(0x402);
+	run(&s);
+	write_dr7(0x400);
+	trap_hook[V_DB] = NULL;
+	ended(&s, "mov ss");
+	EQ(log_n, 0, "hits");
+}
+
+TEST(dr_tf, "debug.single step and data breakpoint at once")
+{
+	struct state s = at_ring(tf_watch, 3);
+
+	if (qemu_skips("they come one after the other"))
+		return;
+	log_n = 0;
+	keep_tf = 0;
+	trap_hook[V_DB] = step_hook;
+	write_dr6(0xffff0ff0);
+	asm volatile("mov %0, %%db0; mov %0, %%db1" ::"r"(data));
+	write_dr7(0x400 | 0xa | 1u << 16 | 3u << 18 | 3u << 20 | 3u << 22);
+	s.ebx = ADDR(data);
+	s.eflags = FL_ONE | FL_TF;
+	run(&s);
+	write_dr7(0x400);
+	trap_hook[V_DB] = NULL;
+	ended(&s, "store");
+	EQ(log_n, 1, "traps");
+	EQ(log_eip[0], ADDR(tf_watch_at), "eip");
+	EQ(log_dr6[0] & 0x600f, 0x4003, "dr6");
+}
+
+CODE(io_out, "nop; outb %al, %dx; io_out_at: nop");
+CODE(io_in, "nop; inw %dx, %ax; io_in_at: nop");
+CODE(io_rep, "nop; io_rep_at: rep outsb; nop; nop");
+
+/* One run with an I/O breakpoint of `len` bytes at port 80h: how often it hits, EIP of the first and the last hit. */
+static u32 io_hits(const u8 *code, u32 port, u32 len, u32 *first, u32 *last)
+{
+	struct state s = at_ring(code, 0);
+
+	log_n = 0;
+	keep_tf = 0;
+	trap_hook[V_DB] = step_hook;
+	write_dr6(0xffff0ff0);
+	asm volatile("mov %0, %%db2" ::"r"(0x80));
+	write_dr7(0x400 | 0x20 | 2u << 24 | (len - 1) << 26);
+	s.edx = port;
+	s.ecx = 3;
+	s.esi = ADDR(from);
+	run(&s);
+	write_dr7(0x400);
+	trap_hook[V_DB] = NULL;
+	ended(&s, "code with an I/O breakpoint");
+	*first = log_n ? log_eip[0] : 0;
+	*last = log_n ? log_eip[log_n - 1] : 0;
+	for (u32 i = 0; i < log_n && i < MAX_LOG; i++)
+		EQ(log_dr6[i] & 0x600f, 4, "dr6");
+	return log_n;
+}
+
+TEST(dr_io, "debug.I/O breakpoints")
+{
+	u32 first, last, cr4 = read_cr4();
+
+	write_cr4(cr4 | CR4_DE);
+	EQ(io_hits(io_out, 0x80, 1, &first, &last), 1, "hits of outb");
+	EQ(first, ADDR(io_out_at), "eip behind outb");
+	EQ(io_hits(io_in, 0x82, 4, &first, &last), 1, "hits of inw");
+	EQ(first, ADDR(io_in_at), "eip behind inw");
+	EQ(io_hits(io_out, 0x84, 4, &first, &last), 0, "hits beside");
+	EQ(io_hits(io_in, 0x81, 1, &first, &last), 0, "hits beside, one byte");
+	write_cr4(cr4);
+}
+
+TEST(dr_io_rep, "debug.I/O breakpoints behind each repetition")
+{
+	u32 first, last, cr4 = read_cr4();
+
+	if (qemu_skips("only the first repetition is reported"))
+		return;
+	write_cr4(cr4 | CR4_DE);
+	/* The last one has gone on. */
+	EQ(io_hits(io_rep, 0x80, 1, &first, &last), 3, "hits of rep outsb");
+	EQ(first, ADDR(io_rep_at), "eip in rep outsb");
+	EQ(last, ADDR(io_rep_at) + 2, "eip behind rep outsb");
+	write_cr4(cr4);
 }
 
 CODE(rdr7, "mov %db7, %eax");

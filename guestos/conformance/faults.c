@@ -534,9 +534,85 @@ TEST(ac, "fault.#AC")
 	write_cr0(cr0);
 }
 
-CODE(mf_cause, "fninit; push $0x37a; fldcw (%esp); fldz; fld1; fdivp; mf_cause_at: fwait; pop %eax");
+TEST_PG(insn_length_end, "fault.#PF, not #GP, for a too long instruction that is not all there")
+{
+	static const u8 start[12] = {0x26, 0x3e, 0x2e, 0x3e, 0x36, 0x2e, 0x3e, 0x36, 0x2e, 0x0f, 0x4b, 0xba};
+	struct state s;
+
+	/* 16 bytes with the displacement; the limit is found at the 16th, the page's absence at the 13th. */
+	map(TW, scratch[0], P_P | P_W | P_U);
+	memcpy((void *)(TW + 0x1000 - sizeof(start)), start, sizeof(start));
+	s = go((const void *)(TW + 0x1000 - sizeof(start)), 3);
+	if (s.vec != V_PF || s.cr2 != TW + 0x1000)
+		fail("trap %u error %x cr2 %x", s.vec, s.err, s.cr2);
+	unmap_window();
+}
+
+CODE(ac_lret, "push %cs; push $1f; lret; 1: lcall $0x1b, $2f; 2: add $8, %esp; pushf; push %cs; push $3f; iret; 3:");
+CODE(ac_iret, "pushf; push %cs; push $1f; dec %esp; ac_iret_at: iret; 1:");
+CODE(ac_far, "push %cs; push $1f; inc %esp; ac_far_at: lret; 1:");
+
+TEST(ac_frames, "fault.#AC of far transfers' frames")
+{
+	u32 cr0 = read_cr0();
+
+	if (qemu_skips("alignment is not checked"))
+		return;
+	write_cr0(cr0 | CR0_AM);
+	/* Every item is aligned to its own size, not the frame to its. */
+	for (u32 off = 0; off < 8; off += 4) {
+		struct state s = at_ring(ac_lret, 3);
+
+		s.esp -= off;
+		s.eflags |= FL_AC;
+		run(&s);
+		ended(&s, "aligned lret, lcall and iret");
+	}
+	for (int i = 0; i < 2; i++) {
+		struct state s = at_ring(i ? ac_far : ac_iret, 3);
+
+		s.eflags |= FL_AC;
+		run(&s);
+		trapped(&s, V_AC, 0, i ? ac_far_at : ac_iret_at, i ? "misaligned lret" : "misaligned iret");
+	}
+	write_cr0(cr0);
+}
+
+CODE(mf_cause, "fninit; push $0x37a; fldcw (%esp); fldz; fld1; mf_insn: fdivp; mf_cause_at: fwait; pop %eax");
 CODE(mf_masked, "fninit; fldz; fld1; fdivp; fnstsw %ax; fwait");
 CODE(mf_fnclex, "fninit; push $0x37a; fldcw (%esp); fldz; fld1; fdivp; fnstsw %ax; fnclex; fwait; pop %ecx");
+
+extern const u8 mf_insn[];
+CODE(mf_mem, "fninit; push $0x37a; fldcw (%esp); fld1; mf_mem_insn: fidivl (%ebx); mf_mem_at: fwait; pop %eax");
+extern const u8 mf_mem_insn[];
+
+/* What a handler finds in the environment: the instruction that caused it, not the one that reported it. */
+TEST(mf_pointers, "fault.pointers in the environment after #MF")
+{
+	struct state s;
+	u32 env[7], cr0 = read_cr0();
+
+	write_cr0(cr0 | CR0_NE);
+	s = go(mf_cause, 3);
+	asm volatile("fnstenv %0" : "=m"(env));
+	if (trapped(&s, V_MF, 0, mf_cause_at, "fdivp")) {
+		EQ(env[3], ADDR(mf_insn), "FIP");
+		EQ(env[1] & 0x84, 0x84, "status");
+	}
+	*(u32 *)buf = 0;
+	s = at_ring(mf_mem, 3);
+	s.ebx = ADDR(buf);
+	run(&s);
+	asm volatile("fnstenv %0" : "=m"(env));
+	if (trapped(&s, V_MF, 0, mf_mem_at, "fidivl")) {
+		EQ(env[3], ADDR(mf_mem_insn), "FIP");
+		EQ(env[5], ADDR(buf), "FDP");
+		if (!boot_qemu)
+			EQ(env[4] >> 16 & 0x7ff, 0x233, "FOP");
+	}
+	asm volatile("fninit");
+	write_cr0(cr0);
+}
 
 TEST(mf, "fault.#MF")
 {

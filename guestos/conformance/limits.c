@@ -20,6 +20,9 @@ CODE(rmw4, "addl %eax, %fs:(%ebx)");
 CODE(xchg4, "xchg %eax, %fs:(%ebx)");
 CODE(cx8, "cmpxchg8b %fs:(%ebx)");
 CODE(lods4, "mov %ebx, %esi\n lods4_at: lodsl %fs:(%esi), %eax");
+CODE(lgs6, "lgs %fs:(%ebx), %ecx");
+CODE(env28, "fninit\n env28_at: fnstenv %fs:(%ebx)");
+CODE(save108, "fninit\n save108_at: fnsave %fs:(%ebx)");
 CODE(xlat1, "xor %eax, %eax\n xlat1_at: xlatb %fs:(%ebx)");
 
 struct access {
@@ -29,10 +32,23 @@ struct access {
 };
 
 static const struct access accesses[] = {
-	{"load 1", ld1, ld1, 1, 0},	 {"load 2", ld2, ld2, 2, 0},	  {"load 4", ld4, ld4, 4, 0},	  {"load 8", ld8, ld8, 8, 0},
-	{"load 10", ld10, ld10, 10, 0},	 {"store 1", st1, st1, 1, 1},	  {"store 2", st2, st2, 2, 1},	  {"store 4", st4, st4, 4, 1},
-	{"store 8", st8, st8_at, 8, 1},	 {"add 4", rmw4, rmw4, 4, 1},	  {"xchg 4", xchg4, xchg4, 4, 1}, {"cmpxchg8b", cx8, cx8, 8, 1},
-	{"lods", lods4, lods4_at, 4, 0}, {"xlat", xlat1, xlat1_at, 1, 0},
+	{"load 1", ld1, ld1, 1, 0},
+	{"load 2", ld2, ld2, 2, 0},
+	{"load 4", ld4, ld4, 4, 0},
+	{"load 8", ld8, ld8, 8, 0},
+	{"load 10", ld10, ld10, 10, 0},
+	{"store 1", st1, st1, 1, 1},
+	{"store 2", st2, st2, 2, 1},
+	{"store 4", st4, st4, 4, 1},
+	{"store 8", st8, st8_at, 8, 1},
+	{"add 4", rmw4, rmw4, 4, 1},
+	{"xchg 4", xchg4, xchg4, 4, 1},
+	{"cmpxchg8b", cx8, cx8, 8, 1},
+	{"lods", lods4, lods4_at, 4, 0},
+	{"xlat", xlat1, xlat1_at, 1, 0},
+	{"lgs", lgs6, lgs6, 6, 0},
+	{"fnstenv", env28, env28_at, 28, 1},
+	{"fnsave", save108, save108_at, 108, 1},
 };
 enum { N_ACCESS = sizeof(accesses) / sizeof(accesses[0]) };
 
@@ -41,8 +57,12 @@ static void probe_at(const struct access *a, int ring, u32 off, u32 lo, u32 hi, 
 {
 	struct state s = at_ring(a->code, ring), in;
 	int fits = off >= lo && off <= hi && (u64)off + a->size - 1 <= hi;
-	u32 before = *(u32 *)(area + 4092);
+	u32 before;
 
+	/* LGS loads null. */
+	if (a->code == lgs6)
+		memset(area, 0, sizeof(area));
+	before = *(u32 *)(area + 4092);
 	s.fs = SEG3;
 	s.ebx = off;
 	s.esi = ADDR(area) + 64;

@@ -486,9 +486,39 @@ TEST(mmx, "simd.mmx and its x87 tags")
 	EQ(mem[26] & 0xffff, 0xffff, "tags after emms");
 }
 
-CODE(fxsave, "fninit; fld1; fldpi; movaps (%ebx), %xmm3; fxsave 512(%ebx); fninit; pxor %xmm3, %xmm3; fxrstor 512(%ebx); fstpt 64(%ebx); "
+CODE(fxsave, "fninit; fld1; fldpi; movaps (%ebx), %xmm3; fxsave 512(%ebx); fninit; pxor %xmm3, %xmm3; fxrstor 512(%ebx); fstpt "
+	     "64(%ebx); "
 	     "fstpt 80(%ebx);"
 	     "movaps %xmm3, 96(%ebx)");
+
+CODE(fx_tail, "fxsave (%ebx)");
+CODE(fxr_tail, "fxrstor (%ebx)");
+
+TEST_PG(fxsave_end, "simd.fxsave and fxrstor of an area whose end is not there")
+{
+	u32 cr4;
+
+	if (!has(SSE2)) {
+		skip("no SSE2");
+		return;
+	}
+	/* 288 bytes are in the first page: all that is read and written. The operand has 512 (SDM Vol. 1 10.5.1). */
+	if (qemu_skips("the end of the area is not accessed"))
+		return;
+	cr4 = enable();
+	map(TW, scratch[0], P_P | P_W | P_U);
+	asm volatile("fxsave %0" : "=m"(*(u8(*)[512])(TW + 0xc00)));
+	for (int i = 0; i < 2; i++) {
+		struct state s = at_ring(i ? fxr_tail : fx_tail, 3);
+
+		s.ebx = TW + 0xec0;
+		run(&s);
+		if (trapped(&s, V_PF, i ? 4 : 6, i ? fxr_tail : fx_tail, i ? "fxrstor" : "fxsave") && s.cr2 >> 12 != (TW + 0x1000) >> 12)
+			fail("cr2 is %x", s.cr2);
+	}
+	unmap_window();
+	write_cr4(cr4);
+}
 
 TEST(fxsave, "simd.fxsave fxrstor")
 {

@@ -26,6 +26,7 @@
 #define S_CR2 72
 
 #define KDS 0x10
+#define FL_VM 0x20000
 
 #define MB_MAGIC 0x1badb002
 #define MB_FLAGS 3
@@ -93,10 +94,19 @@ trap_common:
 	popl trap_state + S_EIP
 	popl trap_state + S_CS
 	popl trap_state + S_EFLAGS
+	testl $FL_VM, trap_state + S_EFLAGS
+	jnz 3f
 	testb $3, trap_state + S_CS
 	jz 1f
 	popl trap_state + S_ESP
 	popl trap_state + S_SS
+	jmp 2f
+3:	popl trap_state + S_ESP
+	popl trap_state + S_SS
+	popl trap_state + S_ES
+	popl trap_state + S_DS
+	popl trap_state + S_FS
+	popl trap_state + S_GS
 	jmp 2f
 1:	mov %esp, trap_state + S_ESP
 	mov %ss, trap_state + S_SS
@@ -113,21 +123,35 @@ trap_common:
 /* Loads the state at ESI and goes there by IRET. The frame of a ring-0 target is built on the target's own stack. */
 load_state:
 	cli
+	testl $FL_VM, S_EFLAGS(%esi)
+	jnz 3f
 	testb $3, S_CS(%esi)
 	jnz 1f
 	mov S_SS(%esi), %ss
 	mov S_ESP(%esi), %esp
 	jmp 2f
+	/* Virtual-8086 mode takes its data segments from the frame. */
+3:	pushl S_GS(%esi)
+	pushl S_FS(%esi)
+	pushl S_DS(%esi)
+	pushl S_ES(%esi)
+	pushl S_SS(%esi)
+	pushl S_ESP(%esi)
+	pushl S_EFLAGS(%esi)
+	pushl S_CS(%esi)
+	pushl S_EIP(%esi)
+	pushl $KDS
+	jmp 4f
 1:	pushl S_SS(%esi)
 	pushl S_ESP(%esi)
 2:	pushl S_EFLAGS(%esi)
 	pushl S_CS(%esi)
 	pushl S_EIP(%esi)
 	pushl S_DS(%esi)
-	pushl S_ESI(%esi)
 	mov S_GS(%esi), %gs
 	mov S_FS(%esi), %fs
 	mov S_ES(%esi), %es
+4:	pushl S_ESI(%esi)
 	mov S_EAX(%esi), %eax
 	mov S_ECX(%esi), %ecx
 	mov S_EDX(%esi), %edx

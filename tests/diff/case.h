@@ -31,6 +31,17 @@ typedef int64_t s64;
 #define CODE_BASE (DATA + 0x10000)
 #define LOW	  0x2000u
 
+/*
+ * FS and GS are in the LDT, so that their selectors are the same on both sides. FS ends in the middle of the read-only page; GS expands
+ * down and begins with the first data page.
+ */
+#define SEL_FS	 0x0fu
+#define SEL_GS	 0x17u
+#define FS_BASE	 DATA
+#define FS_LIMIT 0x47ffu
+#define GS_BASE	 (DATA - 0x1000)
+#define GS_LIMIT 0x1fffu
+
 #define PAGES	   9 /* with contents that a batch brings along */
 #define RW_PAGES   7 /* the first of them, writable */
 #define CODE_PAGES 2
@@ -40,6 +51,7 @@ static const u32 page_address[PAGES] = {
 
 #define FX_SIZE	  288 /* what 32-bit FXSAVE writes */
 #define CODE_MAX  96
+#define PLACE_MAX (CODE_MAX + 32) /* bytes from a case's start that it may have changed */
 #define BYTES_MAX 32
 
 struct state32 {
@@ -64,6 +76,7 @@ struct result {
 	u32 changed;		/* bytes of memory that changed, the first BYTES_MAX of which are in bytes[] */
 	u32 hash;		/* of all of them */
 	struct byte_change bytes[BYTES_MAX];
+	u8 insn[16];	   /* at out.eip, as the case left it */
 	u32 fop, fip, fdp; /* not part of the comparison: what the image says about the last x87 instruction */
 };
 

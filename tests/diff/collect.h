@@ -48,6 +48,14 @@ static inline void collect_memory(const struct batch *b, struct result *r)
 			collect_page(r, page_address[i], b->pristine[i]);
 }
 
+/* Before the code is taken away. */
+static inline void collect_insn(struct result *r)
+{
+	for (unsigned i = 0; i < sizeof(r->insn); i++)
+		if (r->out.eip + i - CODE_BASE < CODE_PAGES * 4096)
+			r->insn[i] = *(const volatile u8 *)(uintptr_t)(r->out.eip + i);
+}
+
 static inline u32 get32(const u8 *p)
 {
 	return p[0] | (u32)p[1] << 8 | (u32)p[2] << 16 | (u32)p[3] << 24;

@@ -19,6 +19,8 @@ void gen_free(struct generator *g);
 void gen_pages(const struct generator *g, u8 (*pages)[4096]);
 void gen_case(struct generator *g, u64 number, struct test_case *c);
 unsigned gen_forms(const struct generator *g);
+/* Whether the guest's CPU has it. */
+bool gen_offers(const ZydisDecodedInstruction *in);
 const ZydisDecoder *gen_decoder(const struct generator *g);
 
 #endif

@@ -12,6 +12,10 @@
 #define MBI_MODS   (1u << 3)
 #define MSR_EFER   0xc0000080
 #define EFER_NXE   0x800
+/* As Linux has them, so that what a case pushes is the same on both sides; SEL_TSS of the library lies there. */
+#define LINUX_UCS 0x23
+#define LINUX_UDS 0x2b
+#define TSS_MOVED SEL_FREE
 
 static u8 pages[PAGES][4096] __attribute__((aligned(4096)));
 static u8 code[CODE_PAGES][4096] __attribute__((aligned(4096)));
@@ -34,6 +38,10 @@ static void map_all(const struct batch *b)
 		map(page_address[i], pages[i], P_P | P_U | P_NX | (i < RW_PAGES ? P_W : 0));
 	for (unsigned i = 0; i < CODE_PAGES; i++)
 		map(CODE_BASE + i * 4096, code[i], P_P | P_U | P_W);
+	/* The library lets user code at some of its memory. */
+	for (u32 a = 0; a < 16u << 20; a += 4096)
+		if (pte_get(a) & P_U && (a < LOW || a >= LOW + 0x3000))
+			pte_set(a, pte_get(a) & ~(u64)P_U);
 	pte_set(0x1000, 0);
 	pte_set(LOW + 0x3000, 0);
 	write_cr3(read_cr3());
@@ -42,14 +50,15 @@ static void map_all(const struct batch *b)
 	memcpy(pages, b->pristine, sizeof(pages));
 }
 
-/* code[] from eip on, as far as there are code pages. */
+/* As in native.c. */
 static void place(const struct test_case *c, int there)
 {
-	for (u32 i = 0; i < c->length; i++) {
+	for (u32 i = 0; i < PLACE_MAX; i++) {
 		u32 at = c->in.eip + i - CODE_BASE;
+		u8 *p = (u8 *)code + at, now = there && i < c->length ? c->code[i] : 0xcc;
 
-		if (at < sizeof(code))
-			((u8 *)code)[at] = there ? c->code[i] : 0xcc;
+		if (at < sizeof(code) && *p != now)
+			*p = now;
 	}
 }
 
@@ -67,12 +76,12 @@ static void run_case(const struct batch *b, const struct test_case *c, struct re
 		.edi = regs[7],
 		.eip = c->in.eip,
 		.eflags = c->in.eflags,
-		.cs = UCS,
-		.ss = UDS,
-		.ds = UDS,
-		.es = UDS,
-		.fs = UDS,
-		.gs = UDS,
+		.cs = LINUX_UCS,
+		.ss = LINUX_UDS,
+		.ds = LINUX_UDS,
+		.es = LINUX_UDS,
+		.fs = SEL_FS,
+		.gs = SEL_GS,
 	};
 
 	place(c, 1);
@@ -80,10 +89,11 @@ static void run_case(const struct batch *b, const struct test_case *c, struct re
 	asm volatile("fxrstor %0" : : "m"(fx));
 	run(&s);
 	asm volatile("fxsave %0" : "=m"(fx));
-	place(c, 0);
 	memset(r, 0, sizeof(*r));
 	r->out = (struct state32){{s.eax, s.ecx, s.edx, s.ebx, s.esp, s.ebp, s.esi, s.edi}, s.eip, s.eflags, {0}};
 	memcpy(r->out.fx, fx, FX_SIZE);
+	collect_insn(r);
+	place(c, 0);
 	r->vector = s.vec;
 	r->error = s.err;
 	r->cr2 = s.cr2;
@@ -110,6 +120,14 @@ void kernel_main(const char *cmdline)
 		machine_exit(1);
 	}
 	pic_mask(0xffff);
+	gdt_set(LINUX_UCS & ~7, desc(0, 0xfffff, ACC_CODE | ACC_ACCESSED | ACC_DPL(3), 0xc));
+	gdt_set(LINUX_UDS & ~7, desc(0, 0xfffff, ACC_DATA | ACC_ACCESSED | ACC_DPL(3), 0xc));
+	/* The host's kernel's data: no selector of a case's may have it. */
+	gdt_set(UCS & ~7, desc(0, 0xfffff, ACC_DATA, 0xc));
+	gdt_set(TSS_MOVED, desc(ADDR(&tss), sizeof(tss) - 1, 0x89, 0));
+	asm volatile("ltr %w0" : : "r"(TSS_MOVED));
+	ldt[SEL_FS >> 3] = desc(FS_BASE, FS_LIMIT, ACC_DATA | ACC_DPL(3), 4);
+	ldt[SEL_GS >> 3] = desc(GS_BASE, GS_LIMIT, ACC_DATA | 4 | ACC_DPL(3), 4);
 	map_all(b);
 	for (u32 i = 0; i < b->cases; i++) {
 		const struct result *expected = &batch_results(b)[i];

@@ -12,6 +12,7 @@
  * Invariants: built for general registers only, and between a case's entry and exit no C library function is called, for the FPU state,
  * exceptions unmasked, is the case's.
  */
+#include <asm/ldt.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -22,6 +23,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -30,6 +32,8 @@
 
 #define BATCH_FD    3
 #define FSAVE_SIZE  112 /* the FXSAVE image lies behind it in the signal frame */
+#define STACK_BASE  0x5a5a0000u
+#define STACK_SIZE  0x4000u
 #define EFLAGS_AC   0x40000u
 #define TICK_USEC   20000
 #define TICKS_LIMIT 3u
@@ -43,7 +47,7 @@ struct entry {
 } entry asm("entry") __attribute__((aligned(16), used));
 extern const u8 case_over[] asm("case_over");
 
-static int segments[2];	      /* this program's FS and GS */
+static int segments[3];	      /* this program's FS, GS and SS */
 static struct result current; /* of the case that runs */
 static int number;	      /* of that case */
 static volatile u32 ticks;    /* of the timer since the case began */
@@ -83,8 +87,8 @@ static void handler(int sig, siginfo_t *info, void *context)
 	g[REG_EIP] = (greg_t)(uintptr_t)case_over;
 	g[REG_ESP] = (greg_t)entry.saved_esp;
 	g[REG_EFL] = 0x202;
-	/* A jump into the middle of an instruction may have found a POP DS there. */
-	g[REG_DS] = g[REG_ES] = g[REG_SS];
+	/* A jump into the middle of an instruction may have found a POP DS there, or a POP SS. */
+	g[REG_DS] = g[REG_ES] = g[REG_SS] = segments[2];
 	g[REG_FS] = segments[0];
 	g[REG_GS] = segments[1];
 }
@@ -94,6 +98,10 @@ static void __attribute__((noinline)) run_code(void)
 	asm volatile("pushal\n\t"
 		     "movl %%esp, entry + 40\n\t"
 		     "fxrstor entry + 48\n\t"
+		     "movl %0, %%eax\n\t"
+		     "movl %%eax, %%fs\n\t"
+		     "movl %1, %%eax\n\t"
+		     "movl %%eax, %%gs\n\t"
 		     "pushl entry + 36\n\t"
 		     "movl entry + 0, %%eax\n\t"
 		     "movl entry + 4, %%ecx\n\t"
@@ -108,19 +116,21 @@ static void __attribute__((noinline)) run_code(void)
 		     "case_over:\n\t"
 		     "popal"
 		     :
-		     :
+		     : "i"(SEL_FS), "i"(SEL_GS)
 		     : "memory", "cc");
 }
 _Static_assert(offsetof(struct entry, eip) == 32 && offsetof(struct entry, saved_esp) == 40 && offsetof(struct entry, fx) == 48,
 	       "run_code");
 
+/* Puts the case's code there, or takes it away with what it may have made of the bytes behind it. */
 static void place(const struct test_case *c, int there)
 {
-	for (u32 i = 0; i < c->length; i++) {
-		u32 at = c->in.eip + i;
+	for (u32 i = 0; i < PLACE_MAX; i++) {
+		volatile u8 *p = (volatile u8 *)(uintptr_t)(c->in.eip + i);
+		u8 now = there && i < c->length ? c->code[i] : 0xcc;
 
-		if (at - CODE_BASE < CODE_PAGES * 4096)
-			*(volatile u8 *)(uintptr_t)at = there ? c->code[i] : 0xcc;
+		if (c->in.eip + i - CODE_BASE < CODE_PAGES * 4096 && *p != now)
+			*p = now;
 	}
 }
 
@@ -133,6 +143,7 @@ static void run_case(const struct batch *b, const struct test_case *c)
 	ticks = hung = 0;
 	running = 1;
 	run_code();
+	collect_insn(&current);
 	place(c, 0);
 	collect_memory(b, &current);
 	normalize(&current);
@@ -184,6 +195,17 @@ static void map_all(const struct batch *b)
 	memset((void *)(uintptr_t)CODE_BASE, 0xcc, CODE_PAGES * 4096);
 }
 
+static void set_ldt(unsigned selector, u32 base, u32 limit, unsigned contents)
+{
+	struct user_desc d = {
+		.entry_number = selector >> 3, .base_addr = base, .limit = limit, .seg_32bit = 1, .contents = contents, .useable = 1};
+
+	if (syscall(SYS_modify_ldt, 1, &d, sizeof(d))) {
+		perror("native: modify_ldt");
+		exit(2);
+	}
+}
+
 static void catch_signals(void)
 {
 	static const int signals[] = {SIGSEGV, SIGFPE, SIGILL, SIGBUS, SIGTRAP, SIGALRM, SIGSYS};
@@ -217,26 +239,65 @@ static void forbid_syscalls(void)
 	}
 }
 
-int main(void)
+static u32 first_case, end_case;
+static struct batch *batch;
+
+static _Noreturn void __attribute__((used)) run_all(void)
+{
+	setitimer(ITIMER_REAL, &(struct itimerval){{0, TICK_USEC}, {0, TICK_USEC}}, NULL);
+	for (u32 i = first_case; i < end_case; i++)
+		run_and_store(batch, i);
+	_exit(0);
+}
+
+/* The stack lies where small negative numbers point to, as cases like to: it moves to a place that they hardly ever hit. */
+static _Noreturn void run_elsewhere(void)
+{
+	unsigned long from, to;
+	char line[256];
+	FILE *f = fopen("/proc/self/maps", "r");
+
+	from = to = 0;
+	while (f && fgets(line, sizeof(line), f))
+		if (strstr(line, "[stack]") && sscanf(line, "%lx-%lx", &from, &to) != 2)
+			from = to = 0;
+	if (f)
+		fclose(f);
+	map_at(STACK_BASE, STACK_SIZE, PROT_READ | PROT_WRITE);
+	asm volatile("movl %0, %%esp\n\t"
+		     "movl %1, %%eax\n\t" /* munmap */
+		     "int $0x80\n\t"
+		     "call run_all"
+		     :
+		     : "i"(STACK_BASE + STACK_SIZE - 16), "i"(SYS_munmap), "b"(from), "c"(to - from)
+		     : "eax", "memory");
+	__builtin_unreachable();
+}
+
+/* native [FIRST COUNT] */
+int main(int argc, char **argv)
 {
 	struct stat st;
-	struct batch *b;
 
 	if (fstat(BATCH_FD, &st) < 0) {
 		perror("native: batch");
 		return 2;
 	}
-	b = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, BATCH_FD, 0);
-	if (b == MAP_FAILED || b->magic != BATCH_MAGIC) {
+	batch = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, BATCH_FD, 0);
+	if (batch == MAP_FAILED || batch->magic != BATCH_MAGIC) {
 		fprintf(stderr, "native: no batch\n");
 		return 2;
 	}
-	asm("mov %%fs, %0\n\tmov %%gs, %1" : "=r"(segments[0]), "=r"(segments[1]));
-	map_all(b);
+	end_case = batch->cases;
+	if (argc == 3) {
+		first_case = (u32)strtoul(argv[1], NULL, 0);
+		end_case = first_case + (u32)strtoul(argv[2], NULL, 0);
+	}
+	asm("mov %%fs, %0\n\tmov %%gs, %1\n\tmov %%ss, %2" : "=r"(segments[0]), "=r"(segments[1]), "=r"(segments[2]));
+	map_all(batch);
+	set_ldt(SEL_FS, FS_BASE, FS_LIMIT, 0);
+	set_ldt(SEL_GS, GS_BASE, GS_LIMIT, 1);
 	catch_signals();
 	forbid_syscalls();
-	setitimer(ITIMER_REAL, &(struct itimerval){{0, TICK_USEC}, {0, TICK_USEC}}, NULL);
-	for (u32 i = 0; i < b->cases; i++)
-		run_and_store(b, i);
-	_exit(0);
+	run_elsewhere();
 }

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/diff/replay.h"
+
 static const char *const reg_names[8] = {"eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"};
 
 static ZydisMnemonic first_mnemonic(const struct generator *g, const struct test_case *c)
@@ -152,7 +154,14 @@ void report_state(const struct generator *g, const struct failure *f)
 	printf("\n  host: vector %u error %x cr2 %08x eip %08x\n", f->want.vector, f->want.error, f->want.cr2, f->want.out.eip);
 }
 
-void report_tally(struct tally *t, const struct generator *g, u64 seed, bool verbose)
+void tally_examples(struct tally *t, void (*f)(void *p, struct failure *x), void *p)
+{
+	for (unsigned m = 0; m <= ZYDIS_MNEMONIC_MAX_VALUE; m++)
+		for (unsigned i = 0; i < EXAMPLES && t->example[m][i]; i++)
+			f(p, t->example[m][i]);
+}
+
+void report_tally(struct tally *t, const struct generator *g, u64 seed, const char *accel, bool verbose)
 {
 	unsigned passed = 0, failed = 0;
 
@@ -171,6 +180,7 @@ void report_tally(struct tally *t, const struct generator *g, u64 seed, bool ver
 			printf("  reduced from: --seed %llu --case %llu\n", (unsigned long long)seed,
 			       (unsigned long long)t->example[m][i]->number);
 			report_failure(g, t->example[m][i]);
+			replay_print(t->example[m][i], seed, accel);
 			free(t->example[m][i]);
 		}
 	}

@@ -2,8 +2,9 @@
  * The segmentation code on a fake machine: a megabyte of linear memory with page permissions, and raise_* that record and return to the
  * test.
  *
- * monitor/segment.c, segment_insn.c, far.c and interrupt.c are compiled into the test once more, every external name prefixed, so that they
- * meet the fake lin_* here while all other suites keep the library's. Invariant: nothing of the library is called from the code under test.
+ * monitor/segment.c, segment_insn.c, far.c, real.c, task.c and interrupt.c are compiled into the test once more, every external name with a
+ * prefix that the including file defines as HARNESS, so that they meet the fake lin_* here while all other suites keep the library's.
+ * Invariant: nothing of the library is called from the code under test.
  */
 #ifndef RINGER_TEST_SEGMENT_HARNESS_H
 #define RINGER_TEST_SEGMENT_HARNESS_H
@@ -11,69 +12,96 @@
 #include <setjmp.h>
 #include <string.h>
 
+#define H_PASTE(a, b) a##_##b
+#define H_JOIN(a, b)  H_PASTE(a, b)
+#define H(name)	      H_JOIN(HARNESS, name)
 /* What the code under test calls. */
-#define lin_read	  fake_lin_read
-#define lin_write	  fake_lin_write
-#define lin_read_buf	  fake_lin_read_buf
-#define lin_write_buf	  fake_lin_write_buf
-#define lin_probe	  fake_lin_probe
-#define raise_exception	  fake_raise_exception
-#define raise_error	  fake_raise_error
-#define raise_pf	  fake_raise_pf
-#define raise_unsupported fake_raise_unsupported
+#define lin_read	H(lin_read)
+#define lin_write	H(lin_write)
+#define lin_read_buf	H(lin_read_buf)
+#define lin_write_buf	H(lin_write_buf)
+#define lin_probe	H(lin_probe)
+#define raise_exception H(raise_exception)
+#define raise_error	H(raise_error)
+#define raise_pf	H(raise_pf)
+#define cr3_check	H(cr3_check)
+#define cr3_load	H(cr3_load)
 /* What it defines. */
-#define segment_set		  test_segment_set
-#define segment_make		  test_segment_make
-#define segment_from_descriptor	  test_segment_from_descriptor
-#define segment_allows		  test_segment_allows
-#define segment_load		  test_segment_load
-#define segment_null_for_outer	  test_segment_null_for_outer
-#define seg_linear		  test_seg_linear
-#define descriptor_lookup	  test_descriptor_lookup
-#define descriptor_fetch	  test_descriptor_fetch
-#define descriptor_mark_accessed  test_descriptor_mark_accessed
-#define stack_read		  test_stack_read
-#define stack_push		  test_stack_push
-#define stack_from_tss		  test_stack_from_tss
-#define far_pointer_read	  test_far_pointer_read
-#define interrupt_deliver	  test_interrupt_deliver
-#define exception_is_contributory test_exception_is_contributory
-#define exception_has_error_code  test_exception_has_error_code
-#define emu_call_far_imm	  test_emu_call_far_imm
-#define emu_call_far_mem	  test_emu_call_far_mem
-#define emu_jmp_far_imm		  test_emu_jmp_far_imm
-#define emu_jmp_far_mem		  test_emu_jmp_far_mem
-#define emu_ret_far		  test_emu_ret_far
-#define emu_int_n		  test_emu_int_n
-#define emu_int3		  test_emu_int3
-#define emu_int1		  test_emu_int1
-#define emu_into		  test_emu_into
-#define emu_iret		  test_emu_iret
-#define emu_sysenter		  test_emu_sysenter
-#define emu_sysexit		  test_emu_sysexit
-#define emu_mov_from_seg	  test_emu_mov_from_seg
-#define emu_mov_to_seg		  test_emu_mov_to_seg
-#define emu_pop_seg		  test_emu_pop_seg
-#define emu_load_far_ptr	  test_emu_load_far_ptr
-#define emu_lar			  test_emu_lar
-#define emu_lsl			  test_emu_lsl
-#define emu_verr		  test_emu_verr
-#define emu_verw		  test_emu_verw
-#define emu_arpl		  test_emu_arpl
-#define emu_sldt		  test_emu_sldt
-#define emu_str			  test_emu_str
-#define emu_lldt		  test_emu_lldt
-#define emu_ltr			  test_emu_ltr
-#define emu_sgdt		  test_emu_sgdt
-#define emu_sidt		  test_emu_sidt
-#define emu_lgdt		  test_emu_lgdt
-#define emu_lidt		  test_emu_lidt
+#define segment_set		  H(segment_set)
+#define segment_make		  H(segment_make)
+#define segment_from_descriptor	  H(segment_from_descriptor)
+#define segment_v86		  H(segment_v86)
+#define segment_8086		  H(segment_8086)
+#define real_go_far		  H(real_go_far)
+#define real_ret_far		  H(real_ret_far)
+#define real_iret		  H(real_iret)
+#define real_iret_to_v86	  H(real_iret_to_v86)
+#define real_interrupt		  H(real_interrupt)
+#define real_v86_int		  H(real_v86_int)
+#define real_vme_flags		  H(real_vme_flags)
+#define task_switch		  H(task_switch)
+#define task_return		  H(task_return)
+#define task_push_error		  H(task_push_error)
+#define segment_allows		  H(segment_allows)
+#define segment_load		  H(segment_load)
+#define segment_null_for_outer	  H(segment_null_for_outer)
+#define seg_linear		  H(seg_linear)
+#define descriptor_lookup	  H(descriptor_lookup)
+#define descriptor_fetch	  H(descriptor_fetch)
+#define descriptor_mark_accessed  H(descriptor_mark_accessed)
+#define stack_read		  H(stack_read)
+#define stack_push		  H(stack_push)
+#define stack_from_tss		  H(stack_from_tss)
+#define far_pointer_read	  H(far_pointer_read)
+#define interrupt_deliver	  H(interrupt_deliver)
+#define exception_is_contributory H(exception_is_contributory)
+#define exception_has_error_code  H(exception_has_error_code)
+#define emu_call_far_imm	  H(emu_call_far_imm)
+#define emu_call_far_mem	  H(emu_call_far_mem)
+#define emu_jmp_far_imm		  H(emu_jmp_far_imm)
+#define emu_jmp_far_mem		  H(emu_jmp_far_mem)
+#define emu_ret_far		  H(emu_ret_far)
+#define emu_int_n		  H(emu_int_n)
+#define emu_int3		  H(emu_int3)
+#define emu_int1		  H(emu_int1)
+#define emu_into		  H(emu_into)
+#define emu_iret		  H(emu_iret)
+#define emu_sysenter		  H(emu_sysenter)
+#define emu_sysexit		  H(emu_sysexit)
+#define emu_mov_from_seg	  H(emu_mov_from_seg)
+#define emu_mov_to_seg		  H(emu_mov_to_seg)
+#define emu_pop_seg		  H(emu_pop_seg)
+#define emu_load_far_ptr	  H(emu_load_far_ptr)
+#define emu_lar			  H(emu_lar)
+#define emu_lsl			  H(emu_lsl)
+#define emu_verr		  H(emu_verr)
+#define emu_verw		  H(emu_verw)
+#define emu_arpl		  H(emu_arpl)
+#define emu_sldt		  H(emu_sldt)
+#define emu_str			  H(emu_str)
+#define emu_lldt		  H(emu_lldt)
+#define emu_ltr			  H(emu_ltr)
+#define emu_sgdt		  H(emu_sgdt)
+#define emu_sidt		  H(emu_sidt)
+#define emu_lgdt		  H(emu_lgdt)
+#define emu_lidt		  H(emu_lidt)
 
 #include "monitor/segment.c"
 
 #include "monitor/segment_insn.c"
 
 #include "monitor/far.c"
+
+/* Static names that far.c has too. */
+#define iret_flags real_iret_flags
+#include "monitor/real.c"
+#undef iret_flags
+
+#define load_ss task_load_ss
+#define commit	task_commit
+#include "monitor/task.c"
+#undef load_ss
+#undef commit
 
 #include "monitor/interrupt.c"
 
@@ -85,13 +113,12 @@ static u8 fake_pages[FAKE_SIZE / PAGE_SIZE];
 /* The last thing raised. */
 static struct {
 	jmp_buf env;
-	int vector; /* -1: nothing; UNSUPPORTED: raise_unsupported */
+	int vector; /* NOTHING: nothing */
 	u32 error;
-	const char *what;
 } raised;
-enum { NOTHING = -1, UNSUPPORTED = -2, NO_ERROR_CODE = 0x10000 };
+enum { NOTHING = -1, NO_ERROR_CODE = 0x10000 };
 
-_Noreturn void fake_raise_error(struct vcpu *v, int vector, u32 error)
+_Noreturn void raise_error(struct vcpu *v, int vector, u32 error)
 {
 	(void)v;
 	raised.vector = vector;
@@ -99,24 +126,30 @@ _Noreturn void fake_raise_error(struct vcpu *v, int vector, u32 error)
 	longjmp(raised.env, 1);
 }
 
-_Noreturn void fake_raise_exception(struct vcpu *v, int vector)
+_Noreturn void raise_exception(struct vcpu *v, int vector)
 {
-	fake_raise_error(v, vector, NO_ERROR_CODE);
+	raise_error(v, vector, NO_ERROR_CODE);
 }
 
-_Noreturn void fake_raise_pf(struct vcpu *v, u32 linear, u32 error)
+_Noreturn void raise_pf(struct vcpu *v, u32 linear, u32 error)
 {
 	(void)linear;
-	fake_raise_error(v, EXC_PF, error);
+	raise_error(v, EXC_PF, error);
 }
 
-_Noreturn void fake_raise_unsupported(struct vcpu *v, const char *what)
+/* Bit 0 of CR3 stands for bad PDPTEs. */
+void cr3_check(struct vcpu *v, u32 x)
 {
-	raised.what = what;
-	fake_raise_error(v, UNSUPPORTED, 0);
+	if (x & 1)
+		raise_error(v, EXC_GP, 0);
 }
 
-void fake_lin_probe(struct vcpu *v, u32 linear, unsigned n, int acc)
+void cr3_load(struct vcpu *v, u32 x)
+{
+	v->cr3 = x;
+}
+
+void lin_probe(struct vcpu *v, u32 linear, unsigned n, int acc)
 {
 	u32 user = acc & ACC_USER ? PFERR_U : 0, write = acc & ACC_WRITE ? PFERR_W : 0;
 
@@ -125,35 +158,35 @@ void fake_lin_probe(struct vcpu *v, u32 linear, unsigned n, int acc)
 		u8 page = at < FAKE_SIZE ? fake_pages[at / PAGE_SIZE] : 0;
 
 		if (!(page & PAGE_P))
-			fake_raise_pf(v, at, user | write);
+			raise_pf(v, at, user | write);
 		if ((user && !(page & PAGE_U)) || (write && !(page & PAGE_W)))
-			fake_raise_pf(v, at, user | write | PFERR_P);
+			raise_pf(v, at, user | write | PFERR_P);
 	}
 }
 
-void fake_lin_read_buf(struct vcpu *v, u32 linear, void *buf, unsigned n, int acc)
+void lin_read_buf(struct vcpu *v, u32 linear, void *buf, unsigned n, int acc)
 {
-	fake_lin_probe(v, linear, n, acc);
+	lin_probe(v, linear, n, acc);
 	memcpy(buf, fake_memory + linear, n);
 }
 
-void fake_lin_write_buf(struct vcpu *v, u32 linear, const void *buf, unsigned n, int acc)
+void lin_write_buf(struct vcpu *v, u32 linear, const void *buf, unsigned n, int acc)
 {
-	fake_lin_probe(v, linear, n, acc | ACC_WRITE);
+	lin_probe(v, linear, n, acc | ACC_WRITE);
 	memcpy(fake_memory + linear, buf, n);
 }
 
-u64 fake_lin_read(struct vcpu *v, u32 linear, unsigned size, int acc)
+u64 lin_read(struct vcpu *v, u32 linear, unsigned size, int acc)
 {
 	u64 x = 0;
 
-	fake_lin_read_buf(v, linear, &x, size, acc);
+	lin_read_buf(v, linear, &x, size, acc);
 	return x;
 }
 
-void fake_lin_write(struct vcpu *v, u32 linear, u64 value, unsigned size, int acc)
+void lin_write(struct vcpu *v, u32 linear, u64 value, unsigned size, int acc)
 {
-	fake_lin_write_buf(v, linear, &value, size, acc);
+	lin_write_buf(v, linear, &value, size, acc);
 }
 
 /*
@@ -161,6 +194,8 @@ void fake_lin_write(struct vcpu *v, u32 linear, u64 value, unsigned size, int ac
  * No test changes a local variable between the setjmp and a longjmp to it, so none has a clobbered one, whatever the compiler fears.
  */
 #pragma GCC diagnostic ignored "-Wclobbered"
+/* Not every suite needs all of the helpers. */
+#pragma GCC diagnostic ignored "-Wunused-function"
 static struct vcpu v, before;
 #define TRY(statement)                                                                                                                     \
 	do {                                                                                                                               \
@@ -183,12 +218,6 @@ static struct vcpu v, before;
 	do {                                                                                                                               \
 		TRY(statement);                                                                                                            \
 		ck_assert_int_eq(raised.vector, NOTHING);                                                                                  \
-	} while (0)
-#define EXPECT_UNSUPPORTED(statement, name)                                                                                                \
-	do {                                                                                                                               \
-		TRY(statement);                                                                                                            \
-		ck_assert_int_eq(raised.vector, UNSUPPORTED);                                                                              \
-		ck_assert_str_eq(raised.what, name);                                                                                       \
 	} while (0)
 
 /* Where the tables and stacks of the fake machine lie. */

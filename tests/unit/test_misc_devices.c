@@ -5,6 +5,7 @@
 
 #include "monitor/devices/checked_state.h"
 #include "monitor/devices/debug.h"
+#include "monitor/devices/ferr.h"
 #include "monitor/devices/pci.h"
 #include "monitor/devices/pic.h"
 #include "monitor/devices/sysctl.h"
@@ -84,6 +85,35 @@ START_TEST(latches)
 	out8(rig, 0x92, 0);
 	check_saved_state(rig, other, "sysctl");
 	ck_assert(!other->vm->mem.a20_open);
+	rig_free(other);
+}
+END_TEST
+
+static void set_level(void *opaque, int line, int level)
+{
+	(void)line;
+	*(int *)opaque = level;
+}
+
+/* FERR# holds IRQ13 up; port F0h alone lets it go. */
+START_TEST(ferr)
+{
+	int level = 0, other_level = 0;
+	struct ferr *f = ferr_create(rig->vm, (struct irq){set_level, &level, 0});
+	struct rig *other = rig_create();
+
+	ferr_create(other->vm, (struct irq){set_level, &other_level, 0});
+	out8(rig, 0xf0, 0);
+	ck_assert_int_eq(level, 0);
+	rig_lock(rig);
+	ferr_assert(f);
+	rig_unlock(rig);
+	ck_assert_int_eq(level, 1);
+	check_saved_state(rig, other, "ferr");
+	out8(rig, 0xf1, 0);
+	ck_assert_int_eq(level, 1);
+	out8(rig, 0xf0, 0);
+	ck_assert_int_eq(level, 0);
 	rig_free(other);
 }
 END_TEST
@@ -216,6 +246,7 @@ Suite *misc_devices_suite(void)
 	tcase_add_test(t, port92);
 	tcase_add_test(t, reset_register);
 	tcase_add_test(t, latches);
+	tcase_add_test(t, ferr);
 	tcase_add_test(t, debug_exit);
 	tcase_add_test(t, debug_console);
 	tcase_add_test(t, machine_saves_and_loads);

@@ -15,7 +15,9 @@
 #define seg_linear	    priv_fake_seg_linear
 #define raise_exception	    priv_fake_raise_exception
 #define raise_error	    priv_fake_raise_error
-#define raise_unsupported   priv_fake_raise_unsupported
+#define real_vme_flags	    priv_fake_real_vme_flags
+#define cr3_check	    priv_cr3_check
+#define cr3_load	    priv_cr3_load
 #define mmu_flush_all	    priv_fake_mmu_flush_all
 #define mmu_flush_nonglobal priv_fake_mmu_flush_nonglobal
 #define mmu_invlpg	    priv_fake_mmu_invlpg
@@ -43,8 +45,6 @@
 #define emu_pushf	    priv_emu_pushf
 #define emu_popf	    priv_emu_popf
 #define emu_rsm		    priv_emu_rsm
-#define emu_monitor	    priv_emu_monitor
-#define emu_mwait	    priv_emu_mwait
 #define emu_ud		    priv_emu_ud
 #define emu_nm		    priv_emu_nm
 #define emu_in		    priv_emu_in
@@ -59,7 +59,7 @@
 #define MEMORY 0x10000u
 #define EIP    0x1000u
 
-enum { NOTHING = -1, UNSUPPORTED = -2 };
+enum { NOTHING = -1 };
 
 static jmp_buf env;
 static int raised;
@@ -79,10 +79,10 @@ _Noreturn void priv_fake_raise_exception(struct vcpu *cpu, int vector)
 {
 	priv_fake_raise_error(cpu, vector, 0);
 }
-_Noreturn void priv_fake_raise_unsupported(struct vcpu *cpu, const char *what)
+/* The real one is test_real.c's; this one marks its result. */
+u32 priv_fake_real_vme_flags(struct vcpu *cpu, u32 image)
 {
-	(void)what;
-	priv_fake_raise_error(cpu, UNSUPPORTED, 0);
+	return vcpu_eflags(cpu) | (image & EFLAGS_CF) | EFLAGS_VIF;
 }
 void priv_fake_lin_probe(struct vcpu *cpu, u32 linear, unsigned n, int acc)
 {
@@ -155,7 +155,7 @@ static void setup(void)
 	flushes = nonglobal_flushes = reads = written = 0;
 }
 
-/* Runs a handler: its result, or 100 + the vector that it raised (98: unsupported). */
+/* Runs a handler: its result, or 100 + the vector that it raised. */
 static int run(emu_fn *fn, struct emu_insn i)
 {
 	if (!i.opsize)
@@ -182,8 +182,8 @@ START_TEST(cr0)
 {
 	ck_assert_int_eq(set_cr(0, CR0_PG), 100 + EXC_GP);
 	ck_assert_int_eq(set_cr(0, CR0_PE | CR0_NW), 100 + EXC_GP);
-	ck_assert_int_eq(set_cr(0, 0), 100 + UNSUPPORTED);
-	ck_assert_uint_eq(v.cr0, CR0_PE | CR0_ET);
+	ck_assert_int_eq(set_cr(0, 0), EMU_EXIT); /* real mode: hidden parts and CPL stay */
+	ck_assert_uint_eq(v.cr0, CR0_ET);
 	ck_assert_int_eq(set_cr(0, 0x8005003b & ~CR0_ET), EMU_EXIT);
 	ck_assert_uint_eq(v.cr0, 0x8005003b);
 	ck_assert_uint_eq(v.eip, EIP + 2);
@@ -215,7 +215,12 @@ END_TEST
 
 START_TEST(cr4)
 {
+	v.features &= ~CPUF_VME;
 	ck_assert_int_eq(set_cr(4, CR4_VME), 100 + EXC_GP);
+	ck_assert_int_eq(set_cr(4, CR4_PVI), 100 + EXC_GP);
+	v.features |= CPUF_VME;
+	ck_assert_int_eq(set_cr(4, CR4_VME | CR4_PVI), EMU_EXIT);
+	ck_assert_int_eq(set_cr(4, 0), EMU_EXIT);
 	ck_assert_int_eq(set_cr(4, 0x2000), 100 + EXC_GP);
 	ck_assert_int_eq(set_cr(4, 0x80000000), 100 + EXC_GP);
 	ck_assert_int_eq(set_cr(4, CR4_OSFXSR | CR4_TSD), EMU_EXIT);
@@ -352,6 +357,63 @@ START_TEST(port_permission)
 	ck_assert_int_eq(in_byte(0), 100 + EXC_GP);
 	v.sysflags = EFLAGS_IOPL;
 	ck_assert_int_eq(in_byte(0), EMU_NEXT);
+	/* In virtual-8086 mode IOPL does not help. */
+	v.sysflags = EFLAGS_IOPL | EFLAGS_VM;
+	ck_assert_int_eq(in_byte(0), 100 + EXC_GP);
+	v.seg[SEG_TR] = (struct segment){.base = 0x100, .limit = 0x67 + 4, .attr = SEG_P | DESC_TSS32_BUSY};
+	ck_assert_int_eq(in_byte(0), EMU_NEXT);
+	ck_assert_int_eq(in_byte(1), 100 + EXC_GP);
+}
+END_TEST
+
+START_TEST(flags_v86)
+{
+	/* IOPL < 3 without VME, or with 32-bit operands: nothing. */
+	v.cpl = 3;
+	v.sysflags = EFLAGS_VM | 2 << EFLAGS_IOPL_SHIFT;
+	for (unsigned n = 0; n < 2; n++) {
+		v.cr4 = n ? CR4_VME : CR4_PVI;
+		ck_assert_int_eq(RUN(pushf, .opsize = n ? 4 : 2), 100 + EXC_GP);
+		ck_assert_int_eq(RUN(popf, .opsize = n ? 4 : 2), 100 + EXC_GP);
+	}
+	v.cr4 = CR4_PVI; /* is protected mode's */
+	ck_assert_int_eq(RUN(cli), 100 + EXC_GP);
+	ck_assert_int_eq(RUN(sti), 100 + EXC_GP);
+	ck_assert_uint_eq(v.regs[REG_ESP], 0x8000);
+	/* VME: VIF for IF. */
+	v.cr4 = CR4_VME;
+	v.sysflags = EFLAGS_VM | EFLAGS_IF;
+	ck_assert_int_eq(RUN(sti), EMU_NEXT);
+	ck_assert_uint_eq(v.sysflags, EFLAGS_VM | EFLAGS_IF | EFLAGS_VIF);
+	ck_assert_int_eq(RUN(cli), EMU_NEXT);
+	ck_assert_uint_eq(v.sysflags, EFLAGS_VM | EFLAGS_IF);
+	ck_assert_int_eq(RUN(pushf, .opsize = 2), EMU_NEXT);
+	ck_assert_uint_eq(*(u16 *)(memory + 0x7ffe), EFLAGS_IOPL | 2);
+	v.sysflags |= EFLAGS_VIF;
+	ck_assert_int_eq(RUN(pushf, .opsize = 2), EMU_NEXT);
+	ck_assert_uint_eq(*(u16 *)(memory + 0x7ffc), EFLAGS_IOPL | EFLAGS_IF | 2);
+	v.sysflags = EFLAGS_VM;
+	ck_assert_int_eq(RUN(popf, .opsize = 2), EMU_NEXT);
+	ck_assert_uint_eq(v.sysflags, EFLAGS_VM | EFLAGS_VIF); /* what the fake real_vme_flags says */
+	ck_assert_uint_eq(v.regs[REG_ESP], 0x7ffe);
+	v.sysflags = EFLAGS_VM | EFLAGS_VIP;
+	ck_assert_int_eq(RUN(sti), 100 + EXC_GP);
+	/* IOPL 3: the real flag, and IOPL stays. */
+	v.sysflags = EFLAGS_VM | EFLAGS_IOPL;
+	ck_assert_int_eq(RUN(sti), EMU_EXIT);
+	ck_assert_uint_eq(v.sysflags, EFLAGS_VM | EFLAGS_IOPL | EFLAGS_IF);
+	*(u32 *)(memory + 0x7ffe) = 0;
+	ck_assert_int_eq(RUN(popf, .opsize = 2), EMU_NEXT);
+	ck_assert_uint_eq(v.sysflags, EFLAGS_VM | EFLAGS_IOPL);
+	/* Protected-mode virtual interrupts, in ring 3 alone; PUSHF shows the flags as they are. */
+	v.cr4 = CR4_PVI;
+	v.sysflags = 0;
+	ck_assert_int_eq(RUN(sti), EMU_NEXT);
+	ck_assert_uint_eq(v.sysflags, EFLAGS_VIF);
+	ck_assert_int_eq(RUN(pushf), EMU_NEXT);
+	ck_assert_uint_eq(*(u32 *)(memory + 0x7ffc), EFLAGS_VIF | 2);
+	v.cpl = 2;
+	ck_assert_int_eq(RUN(cli), 100 + EXC_GP);
 }
 END_TEST
 
@@ -407,6 +469,7 @@ Suite *priv_suite(void)
 	tcase_add_test(t, pdptes);
 	tcase_add_test(t, debug_registers);
 	tcase_add_test(t, flags);
+	tcase_add_test(t, flags_v86);
 	tcase_add_test(t, port_permission);
 	tcase_add_test(t, port_strings);
 	suite_add_tcase(s, t);

@@ -4,6 +4,7 @@
  */
 #include <check.h>
 
+#define HARNESS segment_test
 #include "tests/unit/segment_harness.h"
 
 /* ---- limits and types ---- */
@@ -474,8 +475,6 @@ START_TEST(interrupt_faults)
 	EXPECT_RAISE(interrupt_deliver(&v, 0x30, INTR_EXTERNAL, 1, false, 0), EXC_GP, ERR_EXT);
 	put_gate(gate, KDS, 0x1000, A_P | DESC_INT32 | A_DPL3, 0);
 	EXPECT_RAISE(interrupt_deliver(&v, 0x30, INTR_SOFTWARE, 1, false, 0), EXC_GP, KDS);
-	put_gate(gate, TSS_SEL, 0, A_P | DESC_TASK_GATE, 0);
-	EXPECT_UNSUPPORTED(interrupt_deliver(&v, 0x30, INTR_EXTERNAL, 1, false, 0), "task gate");
 
 	put_gate(gate, KCS, 0x1000, A_P | DESC_INT32, 0);
 	fake_pages[RSTACK / PAGE_SIZE] = 0;
@@ -491,8 +490,6 @@ START_TEST(interrupt_faults)
 	EXPECT_RAISE(interrupt_deliver(&v, 0x30, INTR_EXTERNAL, 1, false, 0), EXC_SS, SPARE | ERR_EXT);
 	v.seg[SEG_TR].limit = 8;
 	EXPECT_RAISE(interrupt_deliver(&v, 0x30, INTR_EXTERNAL, 1, false, 0), EXC_TS, TSS_SEL | ERR_EXT);
-	v.cr0 = 0;
-	EXPECT_UNSUPPORTED(interrupt_deliver(&v, 0x30, INTR_EXTERNAL, 1, false, 0), "real mode");
 }
 END_TEST
 
@@ -575,8 +572,6 @@ START_TEST(call_same_ring)
 	EXPECT_RAISE(emu_jmp_far_imm(&v, &call), EXC_GP, 0); /* beyond the limit */
 	put_descriptor(GDT + SPARE, 0, 0xfffff, A_CODE & ~A_P, 0xc);
 	EXPECT_RAISE(emu_jmp_far_imm(&v, &call), EXC_NP, SPARE);
-	call.imm2 = TSS_SEL;
-	EXPECT_UNSUPPORTED(emu_jmp_far_imm(&v, &call), "hardware task switch");
 }
 END_TEST
 
@@ -718,10 +713,6 @@ START_TEST(iret_eflags)
 	ck_assert_uint_eq(vcpu_eflags(&v), (all & ~EFLAGS_VM) | 2);
 	ck_assert_uint_eq(v.regs[REG_ESP], KSTACK + 12);
 	v.regs[REG_ESP] = KSTACK;
-	EXPECT_UNSUPPORTED(emu_iret(&v, &i), "hardware task switch"); /* NT is set now */
-	v.sysflags = 0;
-	poke(KSTACK + 8, EFLAGS_VM, 4);
-	EXPECT_UNSUPPORTED(emu_iret(&v, &i), "virtual-8086 mode");
 	/* The 16-bit form leaves the upper half alone. */
 	v.sysflags = EFLAGS_AC | EFLAGS_ID;
 	i.opsize = 2;
