@@ -60,7 +60,7 @@ START_TEST(who_has_what)
 	ck_assert(!msr_write(v, 0x198, 0));
 	ck_assert_uint_eq(get(0x1b), 0xfee00900);
 	ck_assert(msr_write(v, 0x1b, 0xfee00000));
-	ck_assert_uint_eq(get(0x1b), 0xfee00100); /* switched off; still the bootstrap processor */
+	ck_assert_uint_eq(get(0x1b), 0xfee00100);   /* switched off; still the bootstrap processor */
 	ck_assert(!msr_write(v, 0x1b, 0xfee00d00)); /* no x2APIC mode */
 	ck_assert(msr_write(v, 0x1b, 0xfee00900));
 	ck_assert(absent(0xc0000081));
