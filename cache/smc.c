@@ -46,6 +46,7 @@ static void add_page(struct vcpu *v, struct tu *tu, u64 pa, u32 n, int which)
 		log_to(LOG_PAGE, "page %#llx: code, write-protected\n", (unsigned long long)pa & ~0xfffull);
 	}
 	d->granules |= granule_mask(pa & PAGE_MASK, n);
+	tu->page[which] = page;
 	tu->page_next[which] = d->tus;
 	d->tus = (tu_index(v->tc, tu) + 1) << 1 | (u32)which;
 }

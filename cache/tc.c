@@ -104,9 +104,8 @@ void tc_flush(struct vcpu *v)
 	/* Pages that held code are those of the TUs; the rest of the array stays untouched, and unpopulated. */
 	for (u32 i = 0; i < tc->tu_count; i++) {
 		struct tu *tu = &tc->tus[i];
-		u64 pa[2] = {tu->pa, tu->flags & TU_STRADDLES ? tu->pa2 : tu->pa};
-		for (int k = 0; k < 2; k++) {
-			struct page_desc *d = smc_page(v, ram_page(&v->vm->mem, ram_ptr(&v->vm->mem, pa[k])));
+		for (int k = 0; k < (tu->flags & TU_STRADDLES ? 2 : 1); k++) {
+			struct page_desc *d = smc_page(v, tu->page[k]);
 			d->granules = 0;
 			d->tus = 0;
 		}

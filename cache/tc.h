@@ -61,6 +61,7 @@ struct tu {
 	u32 mode;
 	u32 hash_next;	  /* index + 1 */
 	u32 page_next[2]; /* index + 1: next TU on the (first, second) page */
+	u32 page[2];	  /* the pages of the linear view; what its addresses mean now may be others */
 	u32 head;	  /* rx address: verifies r8d, then falls into the body; the body itself if jump caches are flat */
 	u32 body;
 	u32 cold; /* rx address of the first cold stub */

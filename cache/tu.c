@@ -56,10 +56,10 @@ static void unlink_hash(struct tc *tc, struct tu *tu)
 	}
 }
 
-static void unlink_page(struct vcpu *v, struct tu *tu, u64 pa, u32 which)
+static void unlink_page(struct vcpu *v, struct tu *tu, u32 which)
 {
 	u32 me = (tu_index(v->tc, tu) + 1) << 1 | which;
-	u32 *p = &smc_page(v, ram_page(&v->vm->mem, ram_ptr(&v->vm->mem, pa)))->tus;
+	u32 *p = &smc_page(v, tu->page[which])->tus;
 	while (*p && *p != me)
 		p = &tu_by_index(v->tc, (*p >> 1) - 1)->page_next[*p & 1];
 	if (*p)
@@ -86,9 +86,9 @@ void tu_drop(struct vcpu *v, struct tu *tu)
 		return;
 	tu->flags |= TU_DEAD;
 	unlink_hash(tc, tu);
-	unlink_page(v, tu, tu->pa, 0);
+	unlink_page(v, tu, 0);
 	if (tu->flags & TU_STRADDLES)
-		unlink_page(v, tu, tu->pa2, 1);
+		unlink_page(v, tu, 1);
 	jc_drop_tu(v, tu);
 	for (u32 i = tu->incoming; i;) {
 		struct tu_exit *x = &tc->exits[i - 1];

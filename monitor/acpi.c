@@ -1,16 +1,23 @@
 /*
- * Builds the ACPI tables: RSDP -> RSDT -> FADT -> FACS, DSDT. The DSDT is monitor/devices/dsdt.asl, compiled by iasl when Ringer is built.
+ * Builds the ACPI tables: RSDP -> RSDT -> FADT -> FACS, DSDT; RSDT -> MADT. The DSDT is monitor/devices/dsdt.asl, compiled by iasl when
+ * Ringer is built.
  *
- * Invariants: everything lies in [ACPI_AREA_BASE, + ACPI_AREA_SIZE); every table's bytes add up to 0; what the FADT says of ports is what
- * monitor/devices/acpi_pm.h implements. There is no MADT: interrupts go through the 8259 pair.
- * Which serial ports exist is told to the DSDT by one byte in memory (its operation region CONF), so that one compiled table serves all
- * machines.
+ * They are built once, with pointers that are offsets, and a list of what is to be done when it is known where they will lie: relocate()
+ * does it for a machine that starts without firmware; firmware does it itself, told by the list as the commands of etc/table-loader.
+ *
+ * Invariants: everything fits into [ACPI_AREA_BASE, + ACPI_AREA_SIZE); every table's bytes add up to 0; what the FADT says of ports is what
+ * monitor/devices/acpi_pm.h implements, what the MADT says of interrupts is ioapic.h's. A CPU without a local APIC gets no MADT.
+ * Which serial ports exist is told to the DSDT by one byte in it (the integer SERP), so that one compiled table serves all machines.
  */
 #include "monitor/acpi.h"
 
 #include <string.h>
 
+#include "monitor/cpuid.h"
 #include "monitor/devices/acpi_pm.h"
+#include "monitor/devices/fw_cfg.h"
+#include "monitor/devices/ioapic.h"
+#include "monitor/devices/lapic.h"
 #include "monitor/log.h"
 #include "monitor/machine.h"
 #include "monitor/memory.h"
@@ -20,10 +27,11 @@
 
 #define RSDP_SIZE   20
 #define HEADER_SIZE 36
-#define RSDT_SIZE   (HEADER_SIZE + 4)
+#define RSDT_SIZE   (HEADER_SIZE + 8)
+#define MADT_SIZE   (HEADER_SIZE + 8 + 8 + 12 + 5 * 10 + 6)
 #define FADT_SIZE   244 /* ACPI 2.0 to 4.0 */
 #define FACS_SIZE   64
-#define CONF_OFFSET (ACPI_AREA_SIZE - 16) /* dsdt.asl: CONF */
+#define MAX_FIXES   16
 
 /* FADT, ACPI 5.2.9. */
 enum {
@@ -71,10 +79,16 @@ enum {
 #define SCI_IRQ		    9
 #define CMOS_CENTURY	    0x32
 
-/* The area being filled. */
+/* The area being filled: the RSDP, then the tables. */
 struct area {
 	u8 bytes[ACPI_AREA_SIZE];
 	u32 used;
+	struct fix {
+		u32 at;		   /* of a pointer, or of a checksum */
+		u32 start, length; /* length 0: a 32- or 64-bit pointer of `size` bytes; else what the checksum is of */
+		unsigned size;
+	} fixes[MAX_FIXES];
+	unsigned fix_count;
 };
 
 static void put(u8 *p, u64 value, unsigned size)
@@ -88,10 +102,24 @@ static u32 reserve(struct area *a, u32 size, u32 align)
 {
 	u32 at = (a->used + align - 1) & ~(align - 1);
 
-	if (at + size > CONF_OFFSET)
+	if (at + size > ACPI_AREA_SIZE)
 		fatal("the ACPI tables do not fit");
 	a->used = at + size;
 	return at;
+}
+
+static void add_fix(struct area *a, struct fix f)
+{
+	if (a->fix_count == MAX_FIXES)
+		fatal("the ACPI tables have too many pointers");
+	a->fixes[a->fix_count++] = f;
+}
+
+/* A pointer of `size` bytes at `at` to what lies at offset `target`. */
+static void point(struct area *a, u32 at, u32 target, unsigned size)
+{
+	put(a->bytes + at, target, size);
+	add_fix(a, (struct fix){.at = at, .size = size});
 }
 
 static u8 checksum(const u8 *p, u32 size)
@@ -103,9 +131,11 @@ static u8 checksum(const u8 *p, u32 size)
 	return -sum;
 }
 
-/* The header that every table but RSDP and FACS has, ACPI 5.2.6; checksum last. */
-static void header(u8 *t, const char *signature, u32 size, u8 revision)
+/* The header that every table but RSDP and FACS has, ACPI 5.2.6. */
+static void header(struct area *a, u32 at, const char *signature, u32 size, u8 revision)
 {
+	u8 *t = a->bytes + at;
+
 	memcpy(t, signature, 4);
 	put(t + 4, size, 4);
 	t[8] = revision;
@@ -114,8 +144,7 @@ static void header(u8 *t, const char *signature, u32 size, u8 revision)
 	put(t + 24, 1, 4);
 	memcpy(t + 28, "RNGR", 4);
 	put(t + 32, 1, 4);
-	t[9] = 0;
-	t[9] = checksum(t, size);
+	add_fix(a, (struct fix){.at = at + 9, .start = at, .length = size});
 }
 
 /* A generic address structure, ACPI 5.2.3.2. */
@@ -127,10 +156,14 @@ static void gas_io(u8 *p, u16 port, u8 bits)
 	put(p + 4, port, 8);
 }
 
-static void build_fadt(u8 *f, u32 facs, u32 dsdt)
+static void build_fadt(struct area *a, u32 at, u32 facs, u32 dsdt)
 {
-	put(f + FADT_FACS, facs, 4);
-	put(f + FADT_DSDT, dsdt, 4);
+	u8 *f = a->bytes + at;
+
+	point(a, at + FADT_FACS, facs, 4);
+	point(a, at + FADT_DSDT, dsdt, 4);
+	point(a, at + FADT_X_FACS, facs, 8);
+	point(a, at + FADT_X_DSDT, dsdt, 8);
 	f[FADT_PROFILE] = PROFILE_DESKTOP;
 	put(f + FADT_SCI_INT, SCI_IRQ, 2);
 	put(f + FADT_SMI_CMD, ACPI_SMI_COMMAND, 4);
@@ -149,37 +182,171 @@ static void build_fadt(u8 *f, u32 facs, u32 dsdt)
 	put(f + FADT_FLAGS, FLAG_WBINVD | FLAG_PROC_C1 | FLAG_NO_SLP_BUTTON | FLAG_NO_FIX_RTC | FLAG_RESET_REG, 4);
 	gas_io(f + FADT_RESET_REG, RESET_PORT, 8);
 	f[FADT_RESET_VALUE] = RESET_VALUE;
-	put(f + FADT_X_FACS, facs, 8);
-	put(f + FADT_X_DSDT, dsdt, 8);
 	gas_io(f + FADT_X_PM1A_EVT, ACPI_PM1_EVENT, 32);
 	gas_io(f + FADT_X_PM1A_CNT, ACPI_PM1_CONTROL, 16);
 	gas_io(f + FADT_X_PM_TMR, ACPI_PM_TIMER, 32);
-	header(f, "FACP", FADT_SIZE, 3);
+	header(a, at, "FACP", FADT_SIZE, 3);
+}
+
+/* The interrupt controllers, ACPI 5.2.12. */
+static void build_madt(struct area *a, u32 at)
+{
+	/* ISA interrupts that differ from their inputs: the timer's number; those of PCI and ACPI are level-triggered, active high. */
+	static const struct {
+		u8 irq, gsi, flags;
+	} overrides[] = {{0, 2, 0}, {5, 5, 0x0d}, {9, 9, 0x0d}, {10, 10, 0x0d}, {11, 11, 0x0d}};
+	u8 *p = a->bytes + at + HEADER_SIZE;
+
+	put(p, LAPIC_BASE, 4);
+	put(p + 4, 1, 4); /* there is a pair of 8259s as well */
+	p += 8;
+	p[0] = 0; /* processor 0, local APIC 0, enabled */
+	p[1] = 8;
+	p[4] = 1;
+	p += 8;
+	p[0] = 1; /* I/O APIC 0, inputs from 0 on */
+	p[1] = 12;
+	put(p + 4, IOAPIC_BASE, 4);
+	p += 12;
+	for (unsigned i = 0; i < ARRAY_SIZE(overrides); i++, p += 10) {
+		p[0] = 2;
+		p[1] = 10;
+		p[3] = overrides[i].irq;
+		put(p + 4, overrides[i].gsi, 4);
+		p[8] = overrides[i].flags;
+	}
+	p[0] = 4; /* NMI at LINT1 of all */
+	p[1] = 6;
+	p[2] = 0xff;
+	p[5] = 1;
+	header(a, at, "APIC", MADT_SIZE, 1);
+}
+
+/* Tells the DSDT which serial ports there are: the value of Name (SERP, 0xA5), AML 20.2.5.1 and 20.2.3. */
+static void tell_serials(const struct vm *vm, u8 *dsdt, u32 size)
+{
+	static const u8 name[] = {0x08, 'S', 'E', 'R', 'P', 0x0a, 0xa5};
+	u8 *p = memmem(dsdt, size, name, sizeof(name));
+
+	if (!p)
+		fatal("the DSDT has no SERP");
+	p += sizeof(name) - 1;
+	*p = 0;
+	for (int i = 0; i < MAX_SERIALS; i++)
+		if (machine_has_serial(vm, i))
+			*p |= BIT(i);
+}
+
+static void build(const struct vm *vm, struct area *a)
+{
+	u32 rsdp = reserve(a, RSDP_SIZE, 16);
+	u32 rsdt = reserve(a, RSDT_SIZE, FACS_SIZE);
+	u32 fadt = reserve(a, FADT_SIZE, 16);
+	u32 facs = reserve(a, FACS_SIZE, FACS_SIZE);
+	u32 madt = reserve(a, MADT_SIZE, 16);
+	u32 dsdt = reserve(a, sizeof(dsdt_aml_code), 16);
+	bool apic = cpu_has_apic(&vm->opt);
+
+	memcpy(a->bytes + dsdt, dsdt_aml_code, sizeof(dsdt_aml_code));
+	tell_serials(vm, a->bytes + dsdt, sizeof(dsdt_aml_code));
+	add_fix(a, (struct fix){.at = dsdt + 9, .start = dsdt, .length = sizeof(dsdt_aml_code)});
+	memcpy(a->bytes + facs, "FACS", 4);
+	put(a->bytes + facs + 4, FACS_SIZE, 4);
+	a->bytes[facs + 32] = 1; /* version */
+	build_fadt(a, fadt, facs, dsdt);
+	point(a, rsdt + HEADER_SIZE, fadt, 4);
+	if (apic) {
+		point(a, rsdt + HEADER_SIZE + 4, madt, 4);
+		build_madt(a, madt);
+	}
+	header(a, rsdt, "RSDT", apic ? RSDT_SIZE : RSDT_SIZE - 4, 1);
+	/* ACPI 1.0's pointer: there is nothing above 4 GiB to point to. */
+	memcpy(a->bytes + rsdp, "RSD PTR ", 8);
+	memcpy(a->bytes + rsdp + 9, "RINGER", 6);
+	point(a, rsdp + 16, rsdt, 4);
+	add_fix(a, (struct fix){.at = rsdp + 8, .start = rsdp, .length = RSDP_SIZE});
+	for (unsigned i = 0; i < a->fix_count; i++)
+		if (a->fixes[i].length)
+			a->bytes[a->fixes[i].at] = 0;
+}
+
+/* Pointers come before the checksums of what they are in. */
+static void relocate(struct area *a, u32 base)
+{
+	for (unsigned i = 0; i < a->fix_count; i++) {
+		const struct fix *f = &a->fixes[i];
+		u8 *p = a->bytes + f->at;
+
+		if (f->length)
+			*p = checksum(a->bytes + f->start, f->length);
+		else
+			put(p, base + (p[0] | p[1] << 8 | (u32)p[2] << 16 | (u32)p[3] << 24), f->size);
+	}
 }
 
 void acpi_build(struct vm *vm)
 {
 	struct area a = {0};
-	u32 rsdp = reserve(&a, RSDP_SIZE, 16);
-	u32 rsdt = reserve(&a, RSDT_SIZE, 16);
-	u32 fadt = reserve(&a, FADT_SIZE, 16);
-	u32 facs = reserve(&a, FACS_SIZE, 64);
-	u32 dsdt = reserve(&a, sizeof(dsdt_aml_code), 16);
 
-	memcpy(a.bytes + dsdt, dsdt_aml_code, sizeof(dsdt_aml_code));
-	memcpy(a.bytes + facs, "FACS", 4);
-	put(a.bytes + facs + 4, FACS_SIZE, 4);
-	a.bytes[facs + 32] = 1; /* version */
-	build_fadt(a.bytes + fadt, ACPI_AREA_BASE + facs, ACPI_AREA_BASE + dsdt);
-	put(a.bytes + rsdt + HEADER_SIZE, ACPI_AREA_BASE + fadt, 4);
-	header(a.bytes + rsdt, "RSDT", RSDT_SIZE, 1);
-	/* ACPI 1.0's pointer: there is nothing above 4 GiB to point to. */
-	memcpy(a.bytes + rsdp, "RSD PTR ", 8);
-	memcpy(a.bytes + rsdp + 9, "RINGER", 6);
-	put(a.bytes + rsdp + 16, ACPI_AREA_BASE + rsdt, 4);
-	a.bytes[rsdp + 8] = checksum(a.bytes + rsdp, RSDP_SIZE);
-	for (int i = 0; i < MAX_SERIALS; i++)
-		if (machine_has_serial(vm, i))
-			a.bytes[CONF_OFFSET] |= BIT(i);
+	build(vm, &a);
+	relocate(&a, ACPI_AREA_BASE);
 	phys_write(vm, ACPI_AREA_BASE, a.bytes, sizeof(a.bytes));
+}
+
+/* ---- for firmware ---- */
+
+#define FILE_RSDP   "etc/acpi/rsdp"
+#define FILE_TABLES "etc/acpi/tables"
+
+/* A command of etc/table-loader: 128 bytes, little-endian. */
+enum { LOADER_ALLOCATE = 1, LOADER_POINTER = 2, LOADER_CHECKSUM = 3, LOADER_SIZE = 128, LOADER_NAME = 56 };
+enum { ZONE_HIGH = 1, ZONE_FSEG = 2 };
+
+static void allocate_command(u8 *c, const char *file, u32 align, u8 zone)
+{
+	put(c, LOADER_ALLOCATE, 4);
+	memcpy(c + 4, file, strlen(file));
+	put(c + 4 + LOADER_NAME, align, 4);
+	c[8 + LOADER_NAME] = zone;
+}
+
+static void fix_command(u8 *c, const struct fix *f, u32 tables)
+{
+	u32 origin = f->at < tables ? 0 : tables;
+	const char *file = origin ? FILE_TABLES : FILE_RSDP;
+
+	put(c, f->length ? LOADER_CHECKSUM : LOADER_POINTER, 4);
+	memcpy(c + 4, file, strlen(file));
+	c += 4 + LOADER_NAME;
+	if (f->length) {
+		put(c, f->at - origin, 4);
+		put(c + 4, f->start - origin, 4);
+		put(c + 8, f->length, 4);
+	} else {
+		memcpy(c, FILE_TABLES, strlen(FILE_TABLES));
+		put(c + LOADER_NAME, f->at - origin, 4);
+		c[LOADER_NAME + 4] = (u8)f->size;
+	}
+}
+
+void acpi_publish(struct vm *vm)
+{
+	/* The tables begin at the first multiple of the FACS's alignment behind the RSDP; pointers go there, none to the RSDP. */
+	const u32 tables = FACS_SIZE;
+	struct area a = {0};
+	u8 loader[(2 + MAX_FIXES) * LOADER_SIZE] = {0};
+
+	build(vm, &a);
+	allocate_command(loader, FILE_RSDP, 16, ZONE_FSEG);
+	allocate_command(loader + LOADER_SIZE, FILE_TABLES, FACS_SIZE, ZONE_HIGH);
+	for (unsigned i = 0; i < a.fix_count; i++) {
+		u8 *p = a.bytes + a.fixes[i].at;
+
+		fix_command(loader + (2 + i) * LOADER_SIZE, &a.fixes[i], tables);
+		if (!a.fixes[i].length)
+			put(p, (p[0] | p[1] << 8 | (u32)p[2] << 16) - tables, 4);
+	}
+	fw_cfg_add_file(vm->fw_cfg, FILE_RSDP, a.bytes, RSDP_SIZE);
+	fw_cfg_add_file(vm->fw_cfg, FILE_TABLES, a.bytes + tables, a.used - tables);
+	fw_cfg_add_file(vm->fw_cfg, "etc/table-loader", loader, (2 + a.fix_count) * LOADER_SIZE);
 }

@@ -12,5 +12,7 @@ struct vm;
 
 /* Writes all tables into guest RAM. By the loaders, at every (re)start, before the vCPU runs. */
 void acpi_build(struct vm *vm);
+/* Hands them to firmware, as files of vm->fw_cfg: etc/acpi/rsdp, etc/acpi/tables, etc/table-loader. Start-up. */
+void acpi_publish(struct vm *vm);
 
 #endif

@@ -14,12 +14,13 @@
 #include <cpuid.h>
 #include <string.h>
 
+#include "monitor/devices/lapic.h"
 #include "monitor/log.h"
 #include "monitor/vcpu.h"
 #include "monitor/vm.h"
 
 /* Feature sets, each on top of the one before. */
-#define F_PENTIUM (CPUF_FPU | CPUF_VME | CPUF_DE | CPUF_PSE | CPUF_TSC | CPUF_MSR | CPUF_MCE | CPUF_CX8 | CPUF_MMX)
+#define F_PENTIUM (CPUF_FPU | CPUF_VME | CPUF_DE | CPUF_PSE | CPUF_TSC | CPUF_MSR | CPUF_MCE | CPUF_CX8 | CPUF_APIC | CPUF_MMX)
 #define F_PENTIUM2                                                                                                                         \
 	(F_PENTIUM | CPUF_PAE | CPUF_SEP | CPUF_MTRR | CPUF_PGE | CPUF_MCA | CPUF_CMOV | CPUF_PAT | CPUF_PSE36 | CPUF_FXSR | CPUF_NOPL)
 #define F_PENTIUM3 (F_PENTIUM2 | CPUF_SSE)
@@ -55,14 +56,14 @@ static const struct feature {
 
 /* Features that QEMU knows and Ringer never has: taking one away is fine, asking for one deserves an exact answer. */
 static const char *const not_offered[] = {
-	"apic",	       "acpi",		"ss",	   "ht",      "tm",	  "pbe",	"ds",	    "dtes64",  "monitor",      "ds-cpl",
-	"vmx",	       "smx",		"est",	   "tm2",     "fma",	  "cx16",	"xtpr",	    "pdcm",    "pcid",	       "dca",
-	"x2apic",      "xsave",		"osxsave", "avx",     "f16c",	  "hypervisor", "fsgsbase", "bmi1",    "hle",	       "avx2",
-	"smep",	       "bmi2",		"erms",	   "invpcid", "rtm",	  "mpx",	"rdseed",   "adx",     "smap",	       "clflushopt",
-	"clwb",	       "sha-ni",	"umip",	   "pku",     "rdpid",	  "spec-ctrl",	"stibp",    "ssbd",    "syscall",      "mmxext",
-	"fxsr-opt",    "pdpe1gb",	"lm",	   "3dnow",   "3dnowext", "cmp-legacy", "svm",	    "extapic", "cr8legacy",    "sse4a",
-	"misalignsse", "3dnowprefetch", "osvw",	   "ibs",     "xop",	  "fma4",	"tbm",	    "topoext", "perfctr-core", "xsaveopt",
-	"xsavec",      "xsaves",	"arat",	   "kvm",     "pmu",
+	"acpi",		 "ss",	    "ht",      "tm",	   "pbe",	 "ds",	     "dtes64",	"monitor",	"ds-cpl",     "vmx",
+	"smx",		 "est",	    "tm2",     "fma",	   "cx16",	 "xtpr",     "pdcm",	"pcid",		"dca",	      "x2apic",
+	"xsave",	 "osxsave", "avx",     "f16c",	   "hypervisor", "fsgsbase", "bmi1",	"hle",		"avx2",	      "smep",
+	"bmi2",		 "erms",    "invpcid", "rtm",	   "mpx",	 "rdseed",   "adx",	"smap",		"clflushopt", "clwb",
+	"sha-ni",	 "umip",    "pku",     "rdpid",	   "spec-ctrl",	 "stibp",    "ssbd",	"syscall",	"mmxext",     "fxsr-opt",
+	"pdpe1gb",	 "lm",	    "3dnow",   "3dnowext", "cmp-legacy", "svm",	     "extapic", "cr8legacy",	"sse4a",      "misalignsse",
+	"3dnowprefetch", "osvw",    "ibs",     "xop",	   "fma4",	 "tbm",	     "topoext", "perfctr-core", "xsaveopt",   "xsavec",
+	"xsaves",	 "arat",    "kvm",     "pmu",
 };
 
 /* --- the host --- */
@@ -207,10 +208,20 @@ static u64 without_orphans(u64 f)
 		{CPUF_SSE3, CPUF_SSSE3}, {CPUF_SSSE3, CPUF_SSE41}, {CPUF_SSE41, CPUF_SSE42},
 	};
 
+	if (!(f & CPUF_APIC))
+		f &= ~CPUF_TSC_DEADLINE;
 	for (unsigned i = 0; i < ARRAY_SIZE(chain); i++)
 		if (!(f & chain[i].base))
 			f &= ~chain[i].needs_it;
 	return f;
+}
+
+bool cpu_has_apic(const struct options *o)
+{
+	const char *name = o->cpu_model ? o->cpu_model : default_model;
+	const struct cpu_model *m = find_model(name, strlen(name));
+
+	return m && ((m->features | o->cpu_plus) & ~o->cpu_minus & CPUF_APIC);
 }
 
 void cpu_model_apply(struct vcpu *v, const struct options *o)
@@ -248,10 +259,13 @@ static inline u32 feature_word(u64 f, enum cpuid_word word)
 }
 
 /* Caches, the same in every leaf that tells: 32 KiB + 32 KiB of L1, 2 MiB of L2, all 8-way with 64-byte lines. */
-#define LINE_SIZE 64u
-#define WAYS	  8u
-#define L1_KIB	  32u
-#define L2_KIB	  2048u
+#define CPUID_APIC_BIT 9
+#define CRYSTAL_HZ     1000000u
+#define APIC_BUS_HZ    1000000000u
+#define LINE_SIZE      64u
+#define WAYS	       8u
+#define L1_KIB	       32u
+#define L2_KIB	       2048u
 
 /* SDM Vol. 2A table 3-8: type, level, self-initializing; ways, partitions, line size; sets. */
 static void cache_leaf(u32 out[4], unsigned type, unsigned level, u32 kib)
@@ -262,13 +276,27 @@ static void cache_leaf(u32 out[4], unsigned type, unsigned level, u32 kib)
 	out[3] = 0;
 }
 
-/* The TSC's frequency as a ratio to a crystal of 1 MHz, where the product that kernels compute of it in 32 bits does not overflow. */
+/* The product that kernels compute of the TSC's ratio to the crystal in 32 bits must not overflow. */
+static bool tsc_tells_crystal(u64 tsc_hz)
+{
+	return tsc_hz >= 1000 && tsc_hz / 1000 * (CRYSTAL_HZ / 1000) <= UINT32_MAX;
+}
+
+u32 cpu_apic_timer_hz(const struct options *o, u64 tsc_hz)
+{
+	const char *name = o->cpu_model ? o->cpu_model : default_model;
+	const struct cpu_model *m = find_model(name, strlen(name));
+
+	return m && m->level >= 0x15 && tsc_tells_crystal(tsc_hz) ? CRYSTAL_HZ : APIC_BUS_HZ;
+}
+
+/* The TSC's frequency as a ratio to the crystal's. */
 static void tsc_leaf(const struct vcpu *v, u32 out[4])
 {
 	u64 khz = v->vm->clock.tsc_hz / 1000;
-	u32 num = (u32)khz, den = 1000, a = den, b = num;
+	u32 num = (u32)khz, den = CRYSTAL_HZ / 1000, a = den, b = num;
 
-	if (!khz || khz * 1000 > UINT32_MAX)
+	if (!tsc_tells_crystal(v->vm->clock.tsc_hz))
 		return;
 	while (b) {
 		u32 t = a % b;
@@ -278,7 +306,7 @@ static void tsc_leaf(const struct vcpu *v, u32 out[4])
 	}
 	out[0] = den / a;
 	out[1] = num / a;
-	out[2] = 1000000;
+	out[2] = CRYSTAL_HZ;
 }
 
 static void vendor_string(const struct cpu_model *m, u32 *ebx, u32 *edx, u32 *ecx)
@@ -373,6 +401,9 @@ void cpuid(struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4])
 		out[1] = v->features & CPUF_CLFLUSH ? LINE_SIZE / 8 << 8 : 0;
 		out[2] = feature_word(v->features, CPUID_1_ECX);
 		out[3] = feature_word(v->features, CPUID_1_EDX);
+		/* A local APIC that is switched off is not there (SDM Vol. 3A 10.4.3). */
+		if (!(v->apic_base & LAPIC_BASE_ENABLE))
+			out[3] &= ~(1u << CPUID_APIC_BIT);
 		break;
 	case 2:
 		if (m->vendor == CPU_INTEL) {
@@ -387,6 +418,10 @@ void cpuid(struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4])
 			cache_leaf(out, 2, 1, L1_KIB);
 		else if (subleaf == 2)
 			cache_leaf(out, 3, 2, L2_KIB);
+		break;
+	case 6:
+		/* The timer of the local APIC runs always, at one rate. */
+		out[0] = v->features & CPUF_TSC_DEADLINE ? 1u << 2 : 0;
 		break;
 	case 7:
 		if (subleaf == 0) {

@@ -42,6 +42,7 @@ enum cpuid_word {
 	X(PAE, "pae", NULL, CPUID_1_EDX, 6, false)                                                                                         \
 	X(MCE, "mce", NULL, CPUID_1_EDX, 7, false)                                                                                         \
 	X(CX8, "cx8", NULL, CPUID_1_EDX, 8, true)                                                                                          \
+	X(APIC, "apic", NULL, CPUID_1_EDX, 9, false)                                                                                       \
 	X(SEP, "sep", NULL, CPUID_1_EDX, 11, false)                                                                                        \
 	X(MTRR, "mtrr", NULL, CPUID_1_EDX, 12, false)                                                                                      \
 	X(PGE, "pge", NULL, CPUID_1_EDX, 13, false)                                                                                        \
@@ -61,6 +62,7 @@ enum cpuid_word {
 	X(SSE42, "sse4-2", "sse4.2", CPUID_1_ECX, 20, true)                                                                                \
 	X(MOVBE, "movbe", NULL, CPUID_1_ECX, 22, true)                                                                                     \
 	X(POPCNT, "popcnt", NULL, CPUID_1_ECX, 23, true)                                                                                   \
+	X(TSC_DEADLINE, "tsc-deadline", NULL, CPUID_1_ECX, 24, false)                                                                      \
 	X(AES, "aes", NULL, CPUID_1_ECX, 25, true)                                                                                         \
 	X(RDRAND, "rdrand", NULL, CPUID_1_ECX, 30, true)                                                                                   \
 	X(ARCH_CAPABILITIES, "arch-capabilities", NULL, CPUID_7_EDX, 29, false)                                                            \
@@ -103,6 +105,10 @@ struct cpu_model {
 bool cpu_parse(const char *spec, struct options *o, char *err, size_t n);
 /* Lists models and features, for -cpu help. */
 void cpu_help(FILE *f);
+/* Whether the CPU that the options ask for has a local APIC. */
+bool cpu_has_apic(const struct options *o);
+/* The frequency of the local APIC's timer: the crystal's where CPUID leaf 15h tells it (SDM Vol. 3A 10.5.4), else a bus of 1 GHz. */
+u32 cpu_apic_timer_hz(const struct options *o, u64 tsc_hz);
 /* Sets v->model and v->features from the options (a NULL model: the default, max). Warns of +features that the host lacks. Start-up. */
 void cpu_model_apply(struct vcpu *v, const struct options *o);
 /*

@@ -12,6 +12,7 @@
 #include "cache/jc.h"
 #include "cache/tc.h"
 #include "monitor/devices/ferr.h"
+#include "monitor/devices/lapic.h"
 #include "monitor/devices/pic.h"
 #include "monitor/emulate.h"
 #include "monitor/exception.h"
@@ -127,7 +128,7 @@ static void disarm(struct vcpu *v)
 	pthread_mutex_unlock(&v->kick_lock);
 }
 
-/* Runs the boot loader and puts the vCPU at its entry, as a BIOS would have. */
+/* Resets the machine. Runs the boot loader and puts the vCPU at its entry, as a BIOS would have; or leaves it where it starts a BIOS. */
 static void boot(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
@@ -141,6 +142,8 @@ static void boot(struct vcpu *v)
 	vcpu_reset(v);
 	tc_flush(v);
 	loader_load(vm->loader, vm, &e);
+	if (e.firmware)
+		return;
 	v->cr0 = CR0_PE | CR0_ET;
 	v->gdtr = (struct table_register){e.gdt_base, e.gdt_limit};
 	segment_set(v, SEG_CS, e.cs, 0, 0xffffffffu, data | SEG_TYPE_CODE);
@@ -184,6 +187,16 @@ static void halt(struct vcpu *v)
 	pthread_mutex_unlock(&v->kick_lock);
 }
 
+/* The vector of the interrupt that INTR announces, or -1: the line may have gone down since. Lock held. */
+static int acknowledge(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
+
+	if (!(atomic_load(&v->events) & EV_INTR))
+		return -1;
+	return vm->lapic ? lapic_ack(vm->lapic) : pic_ack(vm->pic);
+}
+
 static void deliver_interrupt(struct vcpu *v, u32 events)
 {
 	int vector;
@@ -195,8 +208,7 @@ static void deliver_interrupt(struct vcpu *v, u32 events)
 	} else {
 		fpu_park(v);
 		pthread_mutex_lock(&v->vm->lock);
-		/* The line may have gone down since. */
-		vector = atomic_load(&v->events) & EV_INTR ? pic_ack(v->vm->pic) : -1;
+		vector = acknowledge(v);
 		pthread_mutex_unlock(&v->vm->lock);
 		if (vector < 0)
 			return;

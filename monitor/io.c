@@ -2,7 +2,8 @@
  * The registry of ports and devices.
  *
  * Invariants: vm->port_index[p] is 0 for an unclaimed port, else 1 + the index of the one range that holds p. A handler sees only
- * sizes up to its max_size and never a port outside its range. Ranges and devices are registered before the vCPU runs.
+ * sizes up to its max_size and never a port outside its range. Ranges and devices are registered before the vCPU runs. Which range has a
+ * port depends on where the ranges are now, not on the order in which they got there: a loaded machine finds the same.
  */
 #include "monitor/io.h"
 
@@ -11,17 +12,54 @@
 #include "monitor/log.h"
 #include "monitor/vm.h"
 
-void io_register(struct vm *vm, const struct port_range *r)
+static unsigned add_range(struct vm *vm, const struct port_range *r, bool nowhere)
 {
 	if (vm->port_count == MAX_PORT_RANGES)
 		fatal("too many port ranges");
 	if (r->last < r->first || (r->max_size != 1 && r->max_size != 2 && r->max_size != 4))
 		fatal("bad port range %#x-%#x", r->first, r->last);
+	vm->port_nowhere[vm->port_count] = nowhere;
+	vm->ports[vm->port_count] = *r;
+	return vm->port_count++;
+}
+
+static void claim(struct vm *vm, unsigned index)
+{
+	const struct port_range *r = &vm->ports[index];
+
+	memset(&vm->port_index[r->first], (int)index + 1, (size_t)(r->last - r->first) + 1);
+}
+
+unsigned io_register(struct vm *vm, const struct port_range *r)
+{
+	unsigned index = add_range(vm, r, false);
+
 	for (unsigned p = r->first; p <= r->last; p++)
 		if (vm->port_index[p])
 			fatal("port %#x is claimed twice", p);
-	vm->ports[vm->port_count++] = *r;
-	memset(&vm->port_index[r->first], (int)vm->port_count, (size_t)(r->last - r->first) + 1);
+	claim(vm, index);
+	return index;
+}
+
+unsigned io_register_nowhere(struct vm *vm, const struct port_range *r)
+{
+	return add_range(vm, r, true);
+}
+
+void io_move(struct vm *vm, unsigned index, u32 base)
+{
+	struct port_range *r = &vm->ports[index];
+	u32 last = base + (r->last - r->first);
+
+	vm->port_nowhere[index] = base >= IO_NOWHERE || last >= IO_NOWHERE;
+	if (!vm->port_nowhere[index]) {
+		r->first = (u16)base;
+		r->last = (u16)last;
+	}
+	memset(vm->port_index, 0, sizeof(vm->port_index));
+	for (unsigned i = vm->port_count; i-- > 0;)
+		if (!vm->port_nowhere[i])
+			claim(vm, i);
 }
 
 /* The range that can take the whole access, or NULL. `port` may run past 0xffff when a wide access is split. */

@@ -23,8 +23,16 @@ struct port_range {
 };
 
 #define MAX_PORT_RANGES 64
-/* Registers a range; at start-up only. Overlaps and table overflow are programming errors and fatal(). */
-void io_register(struct vm *vm, const struct port_range *r);
+#define IO_NOWHERE	0x10000u
+/* Registers a range; at start-up only. Overlaps and table overflow are programming errors and fatal(). Returns an index for io_move. */
+unsigned io_register(struct vm *vm, const struct port_range *r);
+/* The same for a range that claims no port until io_move; what r says of first and last counts only as its length. */
+unsigned io_register_nowhere(struct vm *vm, const struct port_range *r);
+/*
+ * The range answers from port `base` on, or nowhere (IO_NOWHERE, or it would end beyond FFFFh). A port that two ranges claim is the
+ * earlier registered one's, until that moves away. Lock held, vCPU thread or start-up.
+ */
+void io_move(struct vm *vm, unsigned index, u32 base);
 /* Take vm->lock themselves. vCPU thread. An unclaimed port reads all ones and ignores writes (logged under -d io). */
 u32 io_read(struct vm *vm, u16 port, unsigned size);
 void io_write(struct vm *vm, u16 port, u32 value, unsigned size);

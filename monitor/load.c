@@ -14,6 +14,11 @@
 #include <unistd.h>
 
 #include "monitor/acpi.h"
+#include "monitor/devices/acpi_pm.h"
+#include "monitor/devices/i440fx.h"
+#include "monitor/devices/pci.h"
+#include "monitor/devices/piix3.h"
+#include "monitor/devices/piix4_pm.h"
 #include "monitor/log.h"
 
 #define BDA	      0x400u
@@ -169,12 +174,30 @@ static void load_chip_set(struct vm *vm)
 	} writes[] = {
 		{0x20, 0x11},  {0x21, 0x08}, {0x21, 0x04}, {0x21, 0x01}, {0x21, 0xb8}, /* master 8259A: ICW1 to ICW4, mask */
 		{0xa0, 0x11},  {0xa1, 0x70}, {0xa1, 0x02}, {0xa1, 0x01}, {0xa1, 0x8e}, /* slave */
-		{0x4d1, 0x02},							       /* ELCR: IRQ 9 */
+		{0x4d1, 0x0e},							       /* ELCR: IRQ 9, 10, 11 */
 		{0x43, 0x34},  {0x40, 0x00}, {0x40, 0x00},			       /* 8254 counter 0: mode 2, 65536 */
 	};
+	static const struct {
+		u8 devfn, reg, size;
+		u32 value;
+	} config[] = {
+		{I440FX_DEVFN, I440FX_PAM, 1, 0x30}, /* RAM from C0000h on */
+		{I440FX_DEVFN, I440FX_PAM + 1, 1, 0x33}, {I440FX_DEVFN, I440FX_PAM + 2, 1, 0x33},
+		{I440FX_DEVFN, I440FX_PAM + 3, 1, 0x33}, {I440FX_DEVFN, I440FX_PAM + 4, 1, 0x33},
+		{I440FX_DEVFN, I440FX_PAM + 5, 1, 0x33}, {I440FX_DEVFN, I440FX_PAM + 6, 1, 0x33},
+		{PIIX3_DEVFN, PIIX3_PIRQ, 1, 10}, /* PIRQ A to D */
+		{PIIX3_DEVFN, PIIX3_PIRQ + 1, 1, 10},	 {PIIX3_DEVFN, PIIX3_PIRQ + 2, 1, 11},
+		{PIIX3_DEVFN, PIIX3_PIRQ + 3, 1, 11},	 {PIIX4_PM_DEVFN, PIIX4_PM_BASE, 4, ACPI_PM_BASE | 1},
+		{PIIX4_PM_DEVFN, PIIX4_PM_ENABLE, 1, 1},
+	};
+	static const u8 irq_of_line[4] = {10, 10, 11, 11};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(writes); i++)
 		io_write(vm, writes[i].port, writes[i].value, 1);
+	for (unsigned i = 0; i < ARRAY_SIZE(config); i++)
+		pci_firmware_write(vm, config[i].devfn, config[i].reg, config[i].value, config[i].size);
+	if (vm->pci)
+		pci_assign(vm->pci, irq_of_line);
 }
 
 /* Multiboot 2 specification 3.1.1: in the first 32 KiB, 8-byte aligned, the four header fields sum to zero. */
@@ -226,7 +249,7 @@ struct loader *loader_open(struct vm *vm)
 	if (!l)
 		fatal("out of memory");
 	if (!vm->opt.kernel)
-		fatal("there is nothing to boot: give a kernel with -kernel FILE");
+		return l;
 	image_read(&l->kernel, vm->opt.kernel, "kernel");
 	if (load_low_size(vm) < 2 * HIGH_RAM)
 		fatal("too little memory: give at least 2 MiB with -m");
@@ -242,6 +265,10 @@ struct loader *loader_open(struct vm *vm)
 void loader_load(struct loader *l, struct vm *vm, struct boot_entry *entry)
 {
 	memset(entry, 0, sizeof(*entry));
+	if (!l->load) {
+		entry->firmware = true;
+		return;
+	}
 	load_chip_set(vm);
 	load_bios_data(vm);
 	acpi_build(vm);

@@ -10,6 +10,7 @@
 struct vm;
 
 struct boot_entry {
+	bool firmware; /* nothing of the below: the processor starts as it comes out of reset */
 	u32 eip, esp;
 	u32 eax, ebx, ecx, edx, esi, edi, ebp;
 	u32 gdt_base, gdt_limit; /* flat 32-bit segments: */
@@ -18,7 +19,7 @@ struct boot_entry {
 
 struct loader; /* holds the validated images */
 
-/* Recognises Linux bzImage or Multiboot 1 from vm->opt. fatal() on anything a user got wrong. */
+/* Recognises Linux bzImage or Multiboot 1 from vm->opt; without a kernel firmware runs. fatal() on anything a user got wrong. */
 struct loader *loader_open(struct vm *vm);
 /* Copies the images into RAM, builds tables (e820, boot_params, multiboot_info, ACPI) and fills *entry. vCPU thread, without vm->lock. */
 void loader_load(struct loader *l, struct vm *vm, struct boot_entry *entry);

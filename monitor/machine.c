@@ -1,9 +1,9 @@
 /*
  * The PC's board: creates the devices, runs the interrupt lines.
  *
- * Invariants: the PIC is registered first, so that at a reset the devices drive their lines into a PIC that has been reset, and at a load
- * they find its input levels as they were saved. Lines that two serial ports share are joined by an OR gate; on the ISA bus the two would
- * fight.
+ * Invariants: the interrupt controllers, the PCI bus and the PIIX3 are registered first, so that at a reset the devices drive their lines
+ * into controllers that have been reset, and at a load they find its input levels as they were saved. Memory that a device maps is there
+ * before vm->vcpu runs. Lines that two serial ports share are joined by an OR gate; on the ISA bus the two would fight.
  */
 #include "monitor/machine.h"
 
@@ -15,19 +15,27 @@
 #include "monitor/devices/checked_state.h"
 #include "monitor/devices/debug.h"
 #include "monitor/devices/ferr.h"
+#include "monitor/devices/fw_cfg.h"
+#include "monitor/devices/i440fx.h"
 #include "monitor/devices/i8042.h"
-#include "monitor/devices/pci_host.h"
+#include "monitor/devices/ioapic.h"
+#include "monitor/devices/lapic.h"
+#include "monitor/devices/pci.h"
 #include "monitor/devices/pic.h"
+#include "monitor/devices/piix3.h"
+#include "monitor/devices/piix4_pm.h"
 #include "monitor/devices/pit.h"
 #include "monitor/devices/rtc.h"
 #include "monitor/devices/sysctl.h"
 #include "monitor/devices/uart.h"
+#include "monitor/firmware.h"
 #include "monitor/log.h"
 #include "monitor/vcpu.h"
 #include "monitor/vm.h"
 
 enum {
 	IRQ_KEYBOARD = 1,
+	IRQ_CASCADE = 2,
 	IRQ_COM_EVEN = 3, /* COM2 and COM4 */
 	IRQ_COM_ODD = 4,  /* COM1 and COM3 */
 	IRQ_RTC = 8,
@@ -94,18 +102,17 @@ static struct or_gate *or_gate_create(struct vm *vm, const char *name, struct ir
 	return g;
 }
 
-/* The PIC's INTR pin. */
-static void set_intr(void *opaque, int line, int level)
+/* The processor's pins. */
+static void set_event(void *opaque, int event, int level)
 {
 	struct vm *vm = opaque;
 
-	(void)line;
 	if (!vm->vcpu)
 		return;
 	if (level)
-		vcpu_set_event(vm->vcpu, EV_INTR);
+		vcpu_set_event(vm->vcpu, (u32)event);
 	else
-		vcpu_clear_event(vm->vcpu, EV_INTR);
+		vcpu_clear_event(vm->vcpu, (u32)event);
 }
 
 bool machine_has_serial(const struct vm *vm, int n)
@@ -127,6 +134,9 @@ void machine_init(struct vm *vm)
 {
 	struct chardev *serial[MAX_SERIALS] = {0}, *debugcon = NULL;
 	struct or_gate *com[2];
+	struct irq inputs[16] = {0};
+	struct sysctl *sysctl;
+	struct ioapic *ioapic;
 
 	for (int i = 0; i < MAX_SERIALS; i++)
 		if (machine_has_serial(vm, i))
@@ -135,15 +145,24 @@ void machine_init(struct vm *vm)
 		debugcon = open_backend(vm, "debugcon", vm->opt.debugcon);
 
 	pthread_mutex_lock(&vm->lock);
-	vm->pic = pic_create(vm, (struct irq){set_intr, vm, 0});
-	vm->ferr = ferr_create(vm, pic_irq(vm->pic, IRQ_FERR));
-	pit_create(vm, vm->pic);
-	rtc_create(vm, pic_irq(vm->pic, IRQ_RTC));
-	i8042_create(vm, pic_irq(vm->pic, IRQ_KEYBOARD), pic_irq(vm->pic, IRQ_MOUSE));
-	pci_host_create(vm, sysctl_create(vm));
-	acpi_pm_create(vm, pic_irq(vm->pic, IRQ_SCI));
-	com[0] = or_gate_create(vm, "com-odd-irq", pic_irq(vm->pic, IRQ_COM_ODD));
-	com[1] = or_gate_create(vm, "com-even-irq", pic_irq(vm->pic, IRQ_COM_EVEN));
+	vm->lapic = lapic_create(vm, (struct irq){set_event, vm, EV_INTR}, (struct irq){set_event, vm, EV_NMI});
+	vm->pic = pic_create(vm, lapic_lint0(vm->lapic));
+	lapic_set_pic(vm->lapic, vm->pic);
+	ioapic = ioapic_create(vm, vm->lapic, vm->pic);
+	for (int i = 0; i < 16; i++)
+		if (i != IRQ_CASCADE)
+			inputs[i] = ioapic_isa_irq(ioapic, i);
+	sysctl = sysctl_create(vm);
+	vm->pci = pci_create(vm, sysctl);
+	i440fx_create(vm, vm->pci, firmware_install(vm));
+	vm->piix3 = piix3_create(vm, vm->pci, inputs);
+	vm->ferr = ferr_create(vm, piix3_irq(vm->piix3, IRQ_FERR));
+	pit_set_ioapic(pit_create(vm, vm->pic), ioapic);
+	vm->rtc = rtc_create(vm, piix3_irq(vm->piix3, IRQ_RTC));
+	i8042_create(vm, piix3_irq(vm->piix3, IRQ_KEYBOARD), piix3_irq(vm->piix3, IRQ_MOUSE));
+	piix4_pm_create(vm->pci, acpi_pm_create(vm, piix3_irq(vm->piix3, IRQ_SCI)));
+	com[0] = or_gate_create(vm, "com-odd-irq", piix3_irq(vm->piix3, IRQ_COM_ODD));
+	com[1] = or_gate_create(vm, "com-even-irq", piix3_irq(vm->piix3, IRQ_COM_EVEN));
 	for (int i = 0; i < MAX_SERIALS; i++)
 		if (serial[i])
 			uart_create(vm, serial_ports[i].name, serial_ports[i].iobase, (struct irq){or_gate_set, com[i & 1], i >> 1},
@@ -152,6 +171,8 @@ void machine_init(struct vm *vm)
 		debugcon_create(vm, debugcon);
 	if (vm->opt.debug_exit)
 		debug_exit_create(vm);
+	vm->fw_cfg = fw_cfg_create(vm);
+	firmware_tell(vm);
 	pthread_mutex_unlock(&vm->lock);
 }
 
@@ -166,6 +187,12 @@ void machine_free(struct vm *vm)
 	}
 	vm->pic = NULL;
 	vm->ferr = NULL;
+	vm->lapic = NULL;
+	vm->pci = NULL;
+	vm->piix3 = NULL;
+	vm->rtc = NULL;
+	vm->fw_cfg = NULL;
+	memory_reset_map(&vm->mem);
 	vm->port_count = 0;
 	memset(vm->port_index, 0, sizeof(vm->port_index));
 	pthread_mutex_unlock(&vm->lock);

@@ -21,6 +21,18 @@
 /* The video memory's part of the ISA hole. */
 #define VIDEO_END 0xc0000ull
 
+void memory_reset_map(struct memory *m)
+{
+	m->board_used = 0;
+	m->mmio_count = 0;
+	memset(m->board, 0, sizeof(m->board));
+	for (unsigned i = 0; i < ISA_HOLE_PAGES; i++) {
+		u64 at = ISA_HOLE_BASE + i * PAGE_SIZE;
+
+		m->isa[i].read = m->isa[i].write = at < VIDEO_END || at >= m->ram_size ? MEMORY_NOTHING : at;
+	}
+}
+
 int memory_init(struct memory *m, u64 size)
 {
 	u8 *area, *ram;
@@ -56,11 +68,7 @@ int memory_init(struct memory *m, u64 size)
 	m->ram_size = size;
 	m->low_size = MIN(size, RAM_LOW_MAX);
 	m->a20_open = true;
-	for (unsigned i = 0; i < ISA_HOLE_PAGES; i++) {
-		u64 at = ISA_HOLE_BASE + i * PAGE_SIZE;
-
-		m->isa[i].read = m->isa[i].write = at < VIDEO_END || at >= size ? MEMORY_NOTHING : at;
-	}
+	memory_reset_map(m);
 	return 0;
 fail:
 	err = errno;

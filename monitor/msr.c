@@ -8,6 +8,7 @@
 #include "monitor/msr.h"
 
 #include "monitor/cpuid.h"
+#include "monitor/devices/lapic.h"
 #include "monitor/log.h"
 #include "monitor/vcpu.h"
 #include "monitor/vm.h"
@@ -35,6 +36,7 @@ _Static_assert(STORE_COUNT <= ARRAY_SIZE(((struct vcpu *)0)->msr_store), "msr_st
 #define MISC_ENABLE_WRITE   0x00450009ull /* fast strings, thermal control, SpeedStep, MONITOR FSM, limit CPUID maximum */
 #define MISC_ENABLE_FIXED   0x00001800ull
 #define APIC_BASE_RESET	    0xfee00900ull
+#define APIC_BASE_BSP	    0x100ull
 #define CLOCK_RATIO	    12ull	/* of the bus clock */
 #define UCODE_INTEL	    0x219u	/* recent enough for kernels to trust an early Atom's large pages */
 #define PATCH_LEVEL_AMD	    0x010000afu /* a level that kernels know as final: they look for no update */
@@ -165,6 +167,49 @@ static bool write_pat(struct vcpu *v, const struct msr *m, u32 n, u64 x)
 	return true;
 }
 
+/* Base and global enable; the processor stays the bootstrap one, and x2APIC mode is not offered. SDM Vol. 3A 10.4.4. */
+static bool write_apic_base(struct vcpu *v, const struct msr *m, u32 n, u64 x)
+{
+	struct vm *vm = v->vm;
+
+	(void)m, (void)n;
+	if (x & ~(LAPIC_BASE_WRITABLE | APIC_BASE_BSP))
+		return false;
+	v->apic_base = x | APIC_BASE_BSP;
+	if (!vm->lapic)
+		return true;
+	fpu_park(v);
+	pthread_mutex_lock(&vm->lock);
+	lapic_set_base(vm->lapic, v->apic_base);
+	pthread_mutex_unlock(&vm->lock);
+	return true;
+}
+
+static bool read_tsc_deadline(struct vcpu *v, const struct msr *m, u32 n, u64 *x)
+{
+	struct vm *vm = v->vm;
+
+	(void)m, (void)n;
+	fpu_park(v);
+	pthread_mutex_lock(&vm->lock);
+	*x = vm->lapic ? lapic_tsc_deadline(vm->lapic) : 0;
+	pthread_mutex_unlock(&vm->lock);
+	return true;
+}
+
+static bool write_tsc_deadline(struct vcpu *v, const struct msr *m, u32 n, u64 x)
+{
+	struct vm *vm = v->vm;
+
+	(void)m, (void)n;
+	fpu_park(v);
+	pthread_mutex_lock(&vm->lock);
+	if (vm->lapic)
+		lapic_set_tsc_deadline(vm->lapic, x);
+	pthread_mutex_unlock(&vm->lock);
+	return true;
+}
+
 static bool write_misc_enable(struct vcpu *v, const struct msr *m, u32 n, u64 x)
 {
 	(void)m, (void)n;
@@ -231,6 +276,8 @@ static const struct msr msrs[] = {
 	/* P5_MC_ADDR, P5_MC_TYPE */
 	{0x000, 2, P5, CPUF_MCE, CONSTANT(0, write_ignore)},
 	{0x010, 1, ANY, CPUF_TSC, .read = read_tsc, .write = write_tsc},
+	{0x01b, 1, ANY, CPUF_APIC, .write = write_apic_base, FIELD(apic_base, 8, 0)},
+	{0x6e0, 1, ANY, CPUF_TSC_DEADLINE, .read = read_tsc_deadline, .write = write_tsc_deadline},
 	/* IA32_PLATFORM_ID */
 	{0x017, 1, P6_MODEL, 0, CONSTANT(0, write_none)},
 	/* IA32_BIOS_SIGN_ID, PATCH_LEVEL; kernels write 0 before they read */

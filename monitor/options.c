@@ -28,6 +28,10 @@
 
 /* X(name, handler, argument or NULL, help) */
 #define OPTIONS(X)                                                                                                                         \
+	X("bios", opt_bios, "FILE", "firmware image (default bios-256k.bin, where no kernel is given)")                                    \
+	X("L", opt_firmware_dir, "DIR", "look for firmware and option ROMs here, too; may be repeated")                                    \
+	X("boot", opt_boot, "[order=]ORDER", "boot devices: a floppy, c disk, d CD-ROM, n network; menu=on|off, splash-time=MS")           \
+	X("fw_cfg", opt_fw_cfg, "[name=]N,file=F", "give the firmware this file, or string=S; may be repeated")                            \
 	X("kernel", opt_kernel, "FILE", "boot a Linux bzImage or a Multiboot kernel")                                                      \
 	X("initrd", opt_initrd, "FILE", "its initial RAM disk; for Multiboot \"file args,file args\"")                                     \
 	X("append", opt_append, "TEXT", "its command line")                                                                                \
@@ -45,7 +49,9 @@
 	X("monitor", opt_none, "none", "there is none")                                                                                    \
 	X("serial", opt_serial, "DEV", "next serial port: stdio, file:F, unix:F[,server=on][,wait=off], pty, none, null")                  \
 	X("debugcon", opt_debugcon, "DEV", "debug console on port 0xe9")                                                                   \
-	X("device", opt_device, "NAME[,PROP=V]", "isa-debug-exit[,iobase=P][,iosize=N]")                                                   \
+	X("chardev", opt_chardev, "KIND,id=ID[,path=F]", "a back end for -device: stdio, file, unix, pty, null")                           \
+	X("global", opt_global, "DRIVER.PROP=V", "isa-debugcon.iobase=P: SeaBIOS writes its messages to port 0x402")                       \
+	X("device", opt_device, "NAME[,PROP=V]", "isa-debug-exit[,iobase=P][,iosize=N], isa-debugcon,chardev=ID[,iobase=P]")               \
 	X("rtc", opt_rtc, "base=B", "utc (default), localtime, or a date such as 2026-01-31T12:00:00")                                     \
 	X("no-reboot", opt_no_reboot, NULL, "a reset ends the machine")                                                                    \
 	X("no-shutdown", opt_no_shutdown, NULL, "a power-off stops the machine, and Ringer stays")                                         \
@@ -317,13 +323,151 @@ static void opt_debugcon(struct options *o, const char *name, const char *arg)
 	o->debugcon = arg;
 }
 
+static void opt_bios(struct options *o, const char *name, const char *arg)
+{
+	(void)name;
+	o->bios = arg;
+}
+
+static void opt_firmware_dir(struct options *o, const char *name, const char *arg)
+{
+	if (o->firmware_dir_count == MAX_FIRMWARE_DIRS)
+		fatal("-%s: at most %d directories", name, MAX_FIRMWARE_DIRS);
+	o->firmware_dirs[o->firmware_dir_count++] = arg;
+}
+
+static void opt_fw_cfg(struct options *o, const char *name, const char *arg)
+{
+	struct item it;
+	const char *file = "";
+	unsigned n = o->fw_cfg_count;
+	bool first = true, value = false;
+
+	if (n == MAX_FW_CFG)
+		fatal("-%s: at most %d", name, MAX_FW_CFG);
+	for (; next_item(name, &arg, &it); first = false) {
+		if (first || (it.has_value && strcmp(it.key, "name") == 0)) {
+			file = it.has_value ? it.value : it.key;
+			if (!*file || strlen(file) >= sizeof(o->fw_cfg[n].name))
+				fatal("-%s: '%s' is not a name of at most 55 characters", name, file);
+			strcpy(o->fw_cfg[n].name, file);
+		} else if (it.has_value && (strcmp(it.key, "file") == 0 || strcmp(it.key, "string") == 0)) {
+			o->fw_cfg[n].file = it.key[0] == 'f';
+			strcpy(o->fw_cfg[n].value, it.value);
+			value = true;
+		} else {
+			fatal("-%s: invalid property '%s'", name, it.key);
+		}
+	}
+	if (!value)
+		fatal("-%s: file=F or string=S is needed", name);
+	o->fw_cfg_count++;
+}
+
+static bool on_off(const char *name, const struct item *it)
+{
+	if (strcmp(it->value, "on") != 0 && strcmp(it->value, "off") != 0)
+		fatal("-%s: %s=%s: 'on' or 'off'", name, it->key, it->value);
+	return strcmp(it->value, "on") == 0;
+}
+
+static void opt_boot(struct options *o, const char *name, const char *arg)
+{
+	struct item it;
+
+	while (next_item(name, &arg, &it)) {
+		const char *order = it.has_value ? it.value : it.key;
+
+		if (it.has_value && strcmp(it.key, "menu") == 0) {
+			o->boot_menu = on_off(name, &it);
+		} else if (it.has_value && strcmp(it.key, "splash-time") == 0) {
+			o->boot_menu_wait = (u16)number_between(name, it.key, it.value, 0, 0xffff);
+		} else if (it.has_value && strcmp(it.key, "strict") == 0) {
+			on_off(name, &it);
+		} else if (!it.has_value || strcmp(it.key, "order") == 0) {
+			if (!*order || strlen(order) >= sizeof(o->boot_order) || order[strspn(order, "abcdn")])
+				fatal("-%s: '%s' is not an order of a, b, c, d and n", name, order);
+			strcpy(o->boot_order, order);
+		} else {
+			fatal("-%s: invalid property '%s'", name, it.key);
+		}
+	}
+}
+
+static void opt_chardev(struct options *o, const char *name, const char *arg)
+{
+	char kind[32], id[32] = "", path[64] = "";
+	struct item it;
+
+	next_item(name, &arg, &it);
+	memcpy(kind, it.key, sizeof(kind));
+	if (it.has_value)
+		fatal("-%s: it begins with the kind of back end", name);
+	while (next_item(name, &arg, &it)) {
+		if (strcmp(it.key, "id") == 0 && it.has_value && strlen(it.value) < sizeof(id))
+			strcpy(id, it.value);
+		else if (strcmp(it.key, "path") == 0 && it.has_value)
+			strcpy(path, it.value);
+		else
+			fatal("-%s: invalid property '%s'", name, it.key);
+	}
+	if (!*id)
+		fatal("-%s: an id=ID is needed", name);
+	if (o->chardev_count == MAX_CHARDEVS)
+		fatal("-%s: at most %d", name, MAX_CHARDEVS);
+	memcpy(o->chardevs[o->chardev_count].id, id, sizeof(id));
+	snprintf(o->chardevs[o->chardev_count].spec, sizeof(o->chardevs[0].spec), "%s%s%s", kind, *path ? ":" : "", path);
+	o->chardev_count++;
+}
+
+static void debugcon_iobase(struct options *o, const char *name, const char *value)
+{
+	o->debugcon_iobase = (u16)number_between(name, "iobase", value, 0, 0xffff);
+}
+
+static void opt_global(struct options *o, const char *name, const char *arg)
+{
+	struct item it;
+
+	next_item(name, &arg, &it);
+	if (strcmp(it.key, "isa-debugcon.iobase") == 0 && it.has_value && !arg)
+		debugcon_iobase(o, name, it.value);
+	else
+		fatal("-%s: '%s' is not supported: only isa-debugcon.iobase=P", name, it.key);
+}
+
+static void device_debugcon(struct options *o, const char *name, const char *arg)
+{
+	struct item it;
+
+	while (next_item(name, &arg, &it)) {
+		if (strcmp(it.key, "iobase") == 0 && it.has_value) {
+			debugcon_iobase(o, name, it.value);
+		} else if (strcmp(it.key, "chardev") == 0 && it.has_value) {
+			for (unsigned i = 0; i < o->chardev_count; i++)
+				if (strcmp(o->chardevs[i].id, it.value) == 0)
+					o->debugcon = o->chardevs[i].spec;
+			if (!o->debugcon)
+				fatal("-%s: there is no -chardev with id=%s before it", name, it.value);
+		} else {
+			fatal("-%s: invalid property '%s'", name, it.key);
+		}
+	}
+	if (!o->debugcon)
+		fatal("-%s: isa-debugcon needs chardev=ID", name);
+}
+
 static void opt_device(struct options *o, const char *name, const char *arg)
 {
 	struct item it;
 
 	next_item(name, &arg, &it);
+	if (strcmp(it.key, "isa-debugcon") == 0 && !it.has_value) {
+		device_debugcon(o, name, arg);
+		return;
+	}
 	if (strcmp(it.key, "isa-debug-exit") != 0 || it.has_value)
-		fatal("-%s: unsupported device '%s': only 'isa-debug-exit' is there", name, it.key);
+		fatal("-%s: unsupported device '%s': only 'isa-debug-exit' and 'isa-debugcon' are there", name, it.key);
 	o->debug_exit = true;
 	while (next_item(name, &arg, &it)) {
 		if (strcmp(it.key, "iobase") == 0 && it.has_value)
@@ -462,8 +606,9 @@ _Noreturn static void opt_help(struct options *o, const char *name, const char *
 	(void)o;
 	(void)name;
 	(void)arg;
-	printf("Usage: ringer -kernel FILE [options]\n"
-	       "Runs an unmodified 32-bit x86 kernel by binary translation. Options (-x or --x):\n\n");
+	printf("Usage: ringer [-kernel FILE] [options]\n"
+	       "Runs an unmodified 32-bit x86 system by binary translation: a kernel, or what its firmware boots. Options (-x or "
+	       "--x):\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
 		char left[64];
 
@@ -487,6 +632,7 @@ void options_parse(struct options *o, int argc, char **argv)
 		.ram_size = RAM_DEFAULT,
 		.flavour = FLAVOUR_AUTO,
 		.tc_size = TC_DEFAULT,
+		.debugcon_iobase = 0xe9,
 		.debug_exit_iobase = 0x501,
 		.debug_exit_iosize = 2,
 	};
@@ -506,8 +652,8 @@ void options_parse(struct options *o, int argc, char **argv)
 	}
 	if (!o->lockstep && (o->lockstep_from || o->lockstep_to || o->lockstep_ram || o->lockstep_show))
 		fatal("-accel: lockstep-from, -to, -ram and -show say how lockstep=N is done, which is not asked for");
-	if (!o->kernel)
-		fatal("no kernel: give one with -kernel FILE (-h for help)");
+	if (!o->kernel && (o->initrd || o->append))
+		fatal("-%s: only with -kernel", o->initrd ? "initrd" : "append");
 	if (!o->serial_count)
 		o->serial[o->serial_count++] = "stdio";
 }

@@ -6,7 +6,10 @@
 
 #include "monitor/types.h"
 
-#define MAX_SERIALS 4
+#define MAX_SERIALS	  4
+#define MAX_FIRMWARE_DIRS 8
+#define MAX_CHARDEVS	  4
+#define MAX_FW_CFG	  8
 
 /* How memory operands of guest user code are translated: always checked, always direct, or direct where an address space is hot. */
 enum flavour { FLAVOUR_CHECKED, FLAVOUR_DIRECT, FLAVOUR_AUTO };
@@ -17,7 +20,25 @@ struct options {
 	bool nographic;
 	const char *serial[MAX_SERIALS]; /* chardev specs; default: stdio under -nographic, else none... serial 0 defaults to stdio */
 	unsigned serial_count;
-	const char *debugcon; /* chardev spec or NULL; port 0xe9 */
+	const char *debugcon;			      /* chardev spec or NULL */
+	u16 debugcon_iobase;			      /* default 0xe9; SeaBIOS talks on 0x402 */
+	const char *bios;			      /* firmware image, or NULL: the default one, without -kernel */
+	const char *firmware_dirs[MAX_FIRMWARE_DIRS]; /* -L */
+	unsigned firmware_dir_count;
+	char boot_order[5]; /* -boot order=: letters a b c d n; empty: the default */
+	bool boot_menu;
+	u16 boot_menu_wait; /* ms; 0: firmware's own time */
+	/* -chardev KIND,id=ID,path=P as the spec KIND[:P] */
+	struct {
+		char id[32], spec[160];
+	} chardevs[MAX_CHARDEVS];
+	unsigned chardev_count;
+	/* -fw_cfg name=N,file=F or string=S: files for the firmware */
+	struct {
+		char name[56], value[64];
+		bool file;
+	} fw_cfg[MAX_FW_CFG];
+	unsigned fw_cfg_count;
 	bool no_reboot, no_shutdown;
 	const char *log_file;
 	u32 log_mask;

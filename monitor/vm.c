@@ -78,6 +78,7 @@ void vm_reset_devices(struct vm *vm)
 	for (unsigned i = 0; i < vm->device_count; i++)
 		if (vm->devices[i].reset)
 			vm->devices[i].reset(vm->devices[i].opaque);
+	vm->hard_reset = false;
 }
 
 void vm_set_a20(struct vm *vm, bool open)

@@ -21,6 +21,11 @@ struct vcpu;
 struct event_loop;
 struct ferr;
 struct pic;
+struct lapic;
+struct pci_bus;
+struct piix3;
+struct rtc;
+struct fw_cfg;
 struct loader;
 struct chardev;
 
@@ -44,13 +49,20 @@ struct vm {
 	pthread_mutex_t lock; /* devices, timers, fd watches, ports */
 	struct port_range ports[MAX_PORT_RANGES];
 	unsigned port_count;
-	u8 port_index[65536]; /* by port: 0 if unclaimed, else 1 + index into ports; io.c's */
+	bool port_nowhere[MAX_PORT_RANGES]; /* ranges that claim no port now */
+	u8 port_index[65536];		    /* by port: 0 if unclaimed, else 1 + index into ports; io.c's */
 	struct device devices[MAX_DEVICES];
 	unsigned device_count;
 	struct chardev *chardevs; /* the open ones, linked; chardev.c's */
 	struct loader *loader;	  /* vcpu_run loads from it at start and at every reset */
 	struct ferr *ferr;	  /* where the vCPU reports x87 errors with CR0.NE clear */
-	struct pic *pic;	  /* the vCPU acknowledges interrupts here: pic_ack() */
+	struct lapic *lapic;	  /* the vCPU acknowledges interrupts here: lapic_ack() */
+	struct pic *pic;	  /* NULL lapic: here, pic_ack() */
+	struct pci_bus *pci;
+	struct piix3 *piix3;   /* ISA devices' interrupt lines: piix3_irq() */
+	struct rtc *rtc;       /* CMOS: rtc_set_cmos() */
+	struct fw_cfg *fw_cfg; /* what firmware is told: fw_cfg_add_file() */
+	bool hard_reset;       /* the reset asked for is the whole board's, not only the processor's; lock held */
 
 	_Atomic int exit_reason; /* enum vm_exit */
 	int exit_status;

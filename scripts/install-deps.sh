@@ -20,6 +20,7 @@ needs=(
 	"clang-format|command -v clang-format"
 	"clang|command -v clang"
 	"libclang-rt-dev|fuzzer"
+	"seabios|[ -e /usr/share/seabios/bios-256k.bin ]"
 	"qemu-system-x86|command -v qemu-system-i386"
 	"python3|command -v python3"
 )

@@ -56,6 +56,7 @@ for maps in 300 5000; do
 	KERNELS=shadow suite guestos-max-maps-$maps guestos/run.sh "$ringer" -accel bt,flavour=direct,max-maps=$maps,verify=on
 done
 suite cli tests/cli/run.sh "$ringer"
+suite firmware tests/firmware/run.py "$ringer"
 suite fuzz tests/fuzz/run.sh
 suite diff make --no-print-directory MODE="$mode" diff
 if scripts/fetch-guests.sh && scripts/mkinitramfs.sh; then

@@ -16,6 +16,7 @@
 #define PM_TIMER_HZ   3579545ull
 #define PM_TIMER_MASK 0xffffffu /* 24 bits */
 #define PM_CARRY      (1u << 23)
+#define PM_TIMER      8 /* its register in the block */
 
 #define PM1_TMR	    0x0001 /* status and enable */
 #define PM1_GBL	    0x0020
@@ -36,6 +37,8 @@ struct acpi_pm {
 	u16 status, enable, control;
 	u64 seen_carry; /* the number of half periods of the 24-bit timer that TMR_STS knows of */
 	u8 smi[2];	/* command and data, latched */
+	unsigned ports; /* index of the port block */
+	u32 base;
 };
 
 static u64 pm_ticks(const struct acpi_pm *a)
@@ -74,14 +77,22 @@ static void pm_write_control(struct acpi_pm *a, u16 value)
 		log_to(LOG_GUEST_ERRORS, "acpi: sleep type %u is not offered", (value & PM1_SLP_TYP) >> PM1_SLP_SHIFT);
 }
 
-/* The registers are 16 bits wide and are reached a byte at a time. */
+/*
+ * The registers are 16 bits wide and are reached a byte at a time, but for the timer, whose bytes would not belong together. What else the
+ * PIIX4 has in its 64 ports (throttling, general-purpose events of the docking station...) is not there.
+ */
 static u32 pm_read(void *opaque, u16 port, unsigned size)
 {
 	struct acpi_pm *a = opaque;
 	const u16 regs[3] = {a->status, a->enable, a->control};
-	unsigned i = port - ACPI_PM1_EVENT;
+	unsigned i = port - a->base;
 
-	(void)size;
+	if (i - PM_TIMER < 4)
+		return (u32)(pm_ticks(a) & PM_TIMER_MASK) >> 8 * (i - PM_TIMER);
+	if (size > 1)
+		return pm_read(a, port, size / 2) | pm_read(a, port + size / 2, size / 2) << 4 * size;
+	if (i >= 2 * ARRAY_SIZE(regs))
+		return 0;
 	if (i < 2) {
 		pm_update(a);
 		return a->status >> 8 * i & 0xff;
@@ -92,10 +103,16 @@ static u32 pm_read(void *opaque, u16 port, unsigned size)
 static void pm_write(void *opaque, u16 port, u32 value, unsigned size)
 {
 	struct acpi_pm *a = opaque;
-	unsigned i = port - ACPI_PM1_EVENT, shift = 8 * (i & 1);
+	unsigned i = port - a->base, shift = 8 * (i & 1);
 	u16 keep = 0xff << (8 - shift);
 
-	(void)size;
+	if (size > 1) {
+		pm_write(a, port, value & (BIT(4 * size) - 1), size / 2);
+		pm_write(a, port + size / 2, value >> 4 * size, size / 2);
+		return;
+	}
+	if (i >= PM_TIMER)
+		return;
 	pm_update(a);
 	switch (i / 2) {
 	case 0:
@@ -104,19 +121,11 @@ static void pm_write(void *opaque, u16 port, u32 value, unsigned size)
 	case 1:
 		a->enable = ((a->enable & keep) | value << shift) & PM1_EN_MASK;
 		break;
-	default:
+	case 2:
 		pm_write_control(a, (a->control & keep) | value << shift);
 		break;
 	}
 	pm_update(a);
-}
-
-static u32 pm_timer_read(void *opaque, u16 port, unsigned size)
-{
-	u32 ticks = pm_ticks(opaque) & PM_TIMER_MASK;
-
-	(void)size;
-	return ticks >> 8 * (port - ACPI_PM_TIMER);
 }
 
 static u32 smi_read(void *opaque, u16 port, unsigned size)
@@ -140,6 +149,12 @@ static void smi_write(void *opaque, u16 port, u32 value, unsigned size)
 	else if (value == ACPI_SMI_DISABLE)
 		a->control &= ~PM1_SCI_EN;
 	pm_update(a);
+}
+
+void acpi_pm_move(struct acpi_pm *a, u32 base)
+{
+	a->base = base;
+	io_move(a->vm, a->ports, base);
 }
 
 void acpi_pm_power_button(struct acpi_pm *a)
@@ -214,8 +229,7 @@ struct acpi_pm *acpi_pm_create(struct vm *vm, struct irq sci)
 	a->sci = sci;
 	timer_init(&a->timer, vm, pm_timer, a);
 	pm_reset(a);
-	io_register(vm, &(struct port_range){ACPI_PM1_EVENT, ACPI_PM1_CONTROL + 1, 1, pm_read, pm_write, a});
-	io_register(vm, &(struct port_range){ACPI_PM_TIMER, ACPI_PM_TIMER + 3, 4, pm_timer_read, NULL, a});
+	a->ports = io_register_nowhere(vm, &(struct port_range){0, ACPI_PM_PORTS - 1, 4, pm_read, pm_write, a});
 	io_register(vm, &(struct port_range){ACPI_SMI_COMMAND, ACPI_SMI_COMMAND + 1, 1, smi_read, smi_write, a});
 	device_register(vm, &(struct device){"acpi_pm", 1, a, pm_reset, pm_save, pm_load, pm_free});
 	return a;

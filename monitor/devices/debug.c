@@ -12,7 +12,6 @@
 #include "monitor/log.h"
 #include "monitor/vm.h"
 
-#define DEBUGCON_PORT  0xe9
 #define DEBUGCON_MAGIC 0xe9
 
 struct debugcon {
@@ -68,7 +67,7 @@ void debugcon_create(struct vm *vm, struct chardev *chr)
 		fatal("out of memory");
 	d->chr = chr;
 	txbuf_init(&d->tx, vm, chr, NULL, NULL);
-	io_register(vm, &(struct port_range){DEBUGCON_PORT, DEBUGCON_PORT, 1, debugcon_read, debugcon_write, d});
+	io_register(vm, &(struct port_range){vm->opt.debugcon_iobase, vm->opt.debugcon_iobase, 1, debugcon_read, debugcon_write, d});
 	device_register(vm, &(struct device){"debugcon", 1, d, NULL, debugcon_save, debugcon_load, debugcon_free});
 }
 

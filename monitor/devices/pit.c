@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "monitor/devices/checked_state.h"
+#include "monitor/devices/ioapic.h"
 #include "monitor/devices/pic.h"
 #include "monitor/log.h"
 #include "monitor/vm.h"
@@ -67,6 +68,7 @@ struct channel {
 struct pit {
 	struct vm *vm;
 	struct pic *pic;
+	struct ioapic *ioapic; /* or NULL */
 	struct irq irq;
 	struct timer timer;
 	struct channel ch[3];
@@ -348,6 +350,16 @@ static void pit_raise(struct pit *p)
 	irq_set(&p->irq, 1);
 }
 
+static bool tick_waits(const struct pit *p)
+{
+	return p->ioapic ? ioapic_tick_waits(p->ioapic) : pic_irq_pending(p->pic, 0);
+}
+
+static bool tick_masked(const struct pit *p)
+{
+	return p->ioapic ? ioapic_tick_masked(p->ioapic) : pic_irq_masked(p->pic, 0);
+}
+
 /* Delivers what is due and arms the timer for what comes. channel_sync(0) has run. */
 static void pit_deliver(struct pit *p, u64 ns)
 {
@@ -359,9 +371,9 @@ static void pit_deliver(struct pit *p, u64 ns)
 		p->backlog = 0;
 	} else if (p->backlog) {
 		u64 spacing = MAX((u64)c->count * NS_PER_SEC / PIT_HZ / 2, MIN_SPACING_NS);
-		bool waits = pic_irq_pending(p->pic, 0);
+		bool waits = tick_waits(p);
 
-		if (waits && pic_irq_masked(p->pic, 0)) {
+		if (waits && tick_masked(p)) {
 			p->backlog = 0;
 		} else if (!waits && (ns >= p->delivered_ns + spacing || ns < p->delivered_ns)) {
 			pit_raise(p);
@@ -615,7 +627,7 @@ static void pit_free(void *opaque)
 	free(p);
 }
 
-void pit_create(struct vm *vm, struct pic *pic)
+struct pit *pit_create(struct vm *vm, struct pic *pic)
 {
 	struct pit *p = calloc(1, sizeof(*p));
 
@@ -630,4 +642,11 @@ void pit_create(struct vm *vm, struct pic *pic)
 	io_register(vm, &(struct port_range){PIT_COUNTER, PIT_CONTROL, 1, pit_read, pit_write, p});
 	io_register(vm, &(struct port_range){PORT_61, PORT_61, 1, port61_read, port61_write, p});
 	device_register(vm, &(struct device){"pit", 2, p, pit_reset, pit_save, pit_load, pit_free});
+	return p;
+}
+
+void pit_set_ioapic(struct pit *p, struct ioapic *a)
+{
+	p->ioapic = a;
+	p->irq = ioapic_isa_irq(a, 0);
 }

@@ -55,6 +55,7 @@
 
 #define HOUR_PM	     0x80
 #define ALRM_ANY     0xc0 /* both bits: any value matches */
+#define CMOS_FIRST   0x10 /* behind the clock's registers */
 #define CMOS_EQUIP   0x14
 #define CMOS_BASE    0x15 /* KiB of base memory, 16 bits */
 #define CMOS_EXT     0x17 /* KiB above 1 MiB, 16 bits, at most 63 MiB; again at 30h */
@@ -386,11 +387,21 @@ static void put_le16(u8 *p, u64 value)
 	p[1] = value >> 8;
 }
 
+static void rtc_sum_cmos(struct rtc *r)
+{
+	unsigned sum = 0;
+
+	for (int i = CMOS_FIRST; i < CMOS_SUM; i++)
+		sum += r->cmos[i];
+	r->cmos[CMOS_SUM] = (u8)(sum >> 8);
+	r->cmos[CMOS_SUM + 1] = (u8)sum;
+}
+
 /* What a PC's firmware finds out about its memory and leaves here. */
 static void rtc_fill_cmos(struct rtc *r)
 {
 	const struct memory *m = &r->vm->mem;
-	u64 high = (m->ram_size - m->low_size) >> 16, sum = 0;
+	u64 high = (m->ram_size - m->low_size) >> 16;
 
 	r->cmos[REG_A] = 0x26;
 	r->cmos[REG_B] = B_24H;
@@ -403,10 +414,20 @@ static void rtc_fill_cmos(struct rtc *r)
 	high = MIN(high, 0xffffff);
 	for (int i = 0; i < 3; i++)
 		r->cmos[CMOS_HIGH + i] = high >> 8 * i;
-	for (int i = 0x10; i < CMOS_SUM; i++)
-		sum += r->cmos[i];
-	r->cmos[CMOS_SUM] = sum >> 8;
-	r->cmos[CMOS_SUM + 1] = sum;
+	rtc_sum_cmos(r);
+}
+
+void rtc_set_cmos(struct rtc *r, u8 reg, u8 value)
+{
+	if (reg < CMOS_FIRST || reg >= sizeof(r->cmos) || reg == REG_CENTURY)
+		fatal("CMOS register %#x is not firmware's", reg);
+	r->cmos[reg] = value;
+	rtc_sum_cmos(r);
+}
+
+u8 rtc_get_cmos(const struct rtc *r, u8 reg)
+{
+	return r->cmos[reg & 0x7f];
 }
 
 /* The battery keeps time and memory; RESET# clears the interrupt enables and flags (MC146818, "RESET"). */
@@ -483,7 +504,7 @@ static void rtc_free(void *opaque)
 	free(r);
 }
 
-void rtc_create(struct vm *vm, struct irq irq)
+struct rtc *rtc_create(struct vm *vm, struct irq irq)
 {
 	struct rtc *r = calloc(1, sizeof(*r));
 	u32 nsec;
@@ -498,4 +519,5 @@ void rtc_create(struct vm *vm, struct irq irq)
 	rtc_write_a(r, r->cmos[REG_A]);
 	io_register(vm, &(struct port_range){RTC_INDEX, RTC_DATA, 1, rtc_read, rtc_write, r});
 	device_register(vm, &(struct device){"rtc", 1, r, rtc_reset, rtc_save, rtc_load, rtc_free});
+	return r;
 }

@@ -4,7 +4,12 @@
 
 #include "monitor/io.h"
 
+struct rtc;
+
 /* Registers the clock with vm, which owns it; fills the CMOS fields that tell the memory size from vm->mem. irq is IRQ8. */
-void rtc_create(struct vm *vm, struct irq irq);
+struct rtc *rtc_create(struct vm *vm, struct irq irq);
+/* CMOS RAM as firmware finds it, behind the clock's registers (reg 10h..7Fh); keeps the checksum of 10h..2Dh. Start-up, or lock held. */
+void rtc_set_cmos(struct rtc *r, u8 reg, u8 value);
+u8 rtc_get_cmos(const struct rtc *r, u8 reg);
 
 #endif

@@ -16,7 +16,7 @@
 #define PORT_92	       0x92
 #define P92_RESET      0x01 /* 0 -> 1 resets */
 #define P92_A20	       0x02
-#define CF9_SYSTEM     0x02 /* hard reset, where it makes a difference */
+#define CF9_SYSTEM     0x02 /* hard reset: of the chipset's kept registers as well */
 #define CF9_CPU	       0x04 /* 0 -> 1 resets */
 #define CF9_FULL       0x08
 #define DMA1_FIRST     0x00
@@ -69,8 +69,10 @@ void sysctl_reset_write(struct sysctl *c, u8 value)
 	bool reset = (value & CF9_CPU) && !(c->cf9 & CF9_CPU);
 
 	c->cf9 = value & (CF9_SYSTEM | CF9_CPU | CF9_FULL);
-	if (reset)
-		vm_request_reset(c->vm);
+	if (!reset)
+		return;
+	c->vm->hard_reset = value & CF9_SYSTEM;
+	vm_request_reset(c->vm);
 }
 
 /* The latch behind a DMA or POST port. */
@@ -114,6 +116,7 @@ static void sysctl_save(void *opaque, struct state *s)
 	state_put_u8(s, c->vm->mem.a20_open);
 	state_put_u8(s, c->port92);
 	state_put_u8(s, c->cf9);
+	state_put_u8(s, c->vm->hard_reset);
 	state_put(s, c->dma1, sizeof(c->dma1));
 	state_put(s, c->dma2, sizeof(c->dma2));
 	state_put(s, c->page, sizeof(c->page));
@@ -123,10 +126,11 @@ static void sysctl_load(void *opaque, struct state *s)
 {
 	struct sysctl *c = opaque;
 	struct sysctl n = {.vm = c->vm};
-	bool a20 = state_get_bool(s);
+	bool a20 = state_get_bool(s), hard_reset;
 
 	n.port92 = state_get_u8(s);
 	n.cf9 = state_get_u8(s);
+	hard_reset = state_get_bool(s);
 	state_get(s, n.dma1, sizeof(n.dma1));
 	state_get(s, n.dma2, sizeof(n.dma2));
 	state_get(s, n.page, sizeof(n.page));
@@ -135,6 +139,7 @@ static void sysctl_load(void *opaque, struct state *s)
 	if (s->error)
 		return;
 	*c = n;
+	c->vm->hard_reset = hard_reset;
 	vm_set_a20(c->vm, a20);
 }
 

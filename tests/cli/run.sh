@@ -55,8 +55,14 @@ kernel() {
 }
 
 # Options
-wrong 'nothing to boot|-kernel' -nographic
-wrong 'nothing to boot|-kernel'
+wrong 'nosuch.bin: not found' -nographic -bios nosuch.bin
+wrong 'nosuch.bin: not found' -nographic -L "$dir" -bios nosuch.bin
+wrong 'multiple of 64 KiB' -nographic -bios "$dir/short"
+wrong 'is a directory' -nographic -bios "$dir"
+wrong 'No such file' -nographic -kernel "$dir/good" -fw_cfg name=opt/x,file=nosuch
+wrong 'one of that name' -nographic -kernel "$dir/good" -fw_cfg name=etc/e820,string=x
+wrong '-kernel' -nographic -initrd "$dir/good"
+wrong 'not an order' -nographic -boot order=xyz
 wrong 'frobnicate' -frobnicate
 wrong 'frobnicate' --frobnicate
 wrong 'stray' stray

@@ -21,10 +21,12 @@ static bool in_args(const char *s, char **argv, int argc)
 
 static void check_options(char **argv, int argc)
 {
-	static const char *const fields[] = {"kernel", "initrd", "append", "debugcon", "log file"};
-	const char *const strings[] = {o.kernel, o.initrd, o.append, o.debugcon, o.log_file};
+	static const char *const fields[] = {"kernel", "initrd", "append", "bios", "log file"};
+	const char *const strings[] = {o.kernel, o.initrd, o.append, o.bios, o.log_file};
 
-	REQUIRE(o.kernel, "no kernel, and no message");
+	REQUIRE(o.kernel || (!o.initrd && !o.append), "a kernel's arguments without one, and no message");
+	REQUIRE(strnlen(o.boot_order, sizeof(o.boot_order)) < sizeof(o.boot_order), "a boot order without end");
+	REQUIRE(o.firmware_dir_count <= MAX_FIRMWARE_DIRS && o.chardev_count <= MAX_CHARDEVS, "too many");
 	for (unsigned i = 0; i < ARRAY_SIZE(strings); i++)
 		REQUIRE(!strings[i] || in_args(strings[i], argv, argc), "%s is not an argument", fields[i]);
 	REQUIRE(o.ram_size >= 1 << 20 && o.ram_size <= 64ull << 30 && !(o.ram_size & PAGE_MASK), "%llu bytes of RAM",

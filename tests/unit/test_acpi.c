@@ -2,7 +2,9 @@
 #include <check.h>
 
 #include "monitor/acpi.h"
+#include "monitor/cpuid.h"
 #include "monitor/devices/acpi_pm.h"
+#include "monitor/devices/fw_cfg.h"
 #include "monitor/machine.h"
 #include "tests/unit/device_harness.h"
 
@@ -16,6 +18,7 @@ static void setup(void)
 	sci = (struct wire){0};
 	rig_lock(rig);
 	pm = acpi_pm_create(rig->vm, wire_irq(&sci));
+	acpi_pm_move(pm, 0x600);
 	rig_unlock(rig);
 }
 
@@ -50,6 +53,14 @@ static const u8 *table(u32 pa, const char *signature)
 	return p;
 }
 
+static const u8 *find_serp(const u8 *dsdt)
+{
+	const u8 *p = memmem(dsdt, le32(dsdt + 4), "\x08SERP\x0a", 6);
+
+	ck_assert_ptr_nonnull(p);
+	return p;
+}
+
 START_TEST(tables)
 {
 	rig->vm->opt.serial_count = 3;
@@ -63,7 +74,8 @@ START_TEST(tables)
 	ck_assert_uint_eq(sum(rsdp, 20), 0);
 	const u8 *rsdt = table(le32(rsdp + 16), "RSDT");
 
-	ck_assert_uint_eq(le32(rsdt + 4), 40);
+	ck_assert_uint_eq(le32(rsdt + 4), 44);
+	table(le32(rsdt + 40), "APIC");
 	const u8 *fadt = table(le32(rsdt + 36), "FACP");
 
 	ck_assert_uint_eq(le32(fadt + 4), 244);
@@ -77,7 +89,92 @@ START_TEST(tables)
 	ck_assert_uint_eq(le32(fadt + 76), le32(fadt + 212));
 	ck_assert_uint_eq(le32(fadt + 120), 0xcf9);
 	/* What the DSDT's _STA methods read. */
-	ck_assert_uint_eq(*ram_ptr(&rig->vm->mem, ACPI_AREA_BASE + ACPI_AREA_SIZE - 16), 5);
+	const u8 *serp = find_serp(table(le32(fadt + 40), "DSDT"));
+
+	ck_assert_uint_eq(serp[6], 5);
+}
+END_TEST
+
+/* The MADT's entries fill it; a CPU without an APIC gets none. */
+START_TEST(interrupt_controllers)
+{
+	acpi_build(rig->vm);
+	const u8 *rsdt = table(le32(ram_ptr(&rig->vm->mem, ACPI_RSDP_ADDR) + 16), "RSDT"), *p = table(le32(rsdt + 40), "APIC");
+	const u8 *end = p + le32(p + 4);
+	unsigned count[5] = {0};
+
+	ck_assert_uint_eq(le32(p + 36), 0xfee00000);
+	for (p += 44; p < end; p += p[1]) {
+		ck_assert_uint_le(p[0], 4);
+		ck_assert_uint_ge(p[1], 6);
+		count[p[0]]++;
+	}
+	ck_assert(p == end);
+	ck_assert(count[0] == 1 && count[1] == 1 && count[2] == 5 && count[4] == 1);
+	rig->vm->opt.cpu_minus = CPUF_APIC;
+	acpi_build(rig->vm);
+	rsdt = table(le32(ram_ptr(&rig->vm->mem, ACPI_RSDP_ADDR) + 16), "RSDT");
+	ck_assert_uint_eq(le32(rsdt + 4), 40);
+}
+END_TEST
+
+/* Does to the files what SeaBIOS does, as etc/table-loader says, and finds the tables again. */
+START_TEST(tables_for_firmware)
+{
+	enum { RSDP_AT = 0xf5a00, TABLES_AT = 0xe1000 }; /* the latter so that table() accepts them */
+	struct memory *m = &rig->vm->mem;
+	size_t n, rsdp_size, tables_size;
+
+	rig->vm->fw_cfg = fw_cfg_create(rig->vm);
+	rig->vm->opt.serial_count = 1;
+	rig->vm->opt.serial[0] = "null";
+	acpi_publish(rig->vm);
+	const u8 *c = fw_cfg_file(rig->vm->fw_cfg, "etc/table-loader", &n);
+	const u8 *rsdp = fw_cfg_file(rig->vm->fw_cfg, "etc/acpi/rsdp", &rsdp_size);
+	const u8 *tables = fw_cfg_file(rig->vm->fw_cfg, "etc/acpi/tables", &tables_size);
+
+	ck_assert(c && rsdp && tables);
+	ck_assert_uint_eq(n % 128, 0);
+	phys_write(rig->vm, RSDP_AT, rsdp, rsdp_size);
+	phys_write(rig->vm, TABLES_AT, tables, tables_size);
+	for (; n; n -= 128, c += 128) {
+		const char *file = (const char *)c + 4;
+		u32 at = strcmp(file, "etc/acpi/rsdp") == 0 ? RSDP_AT : TABLES_AT, arg = le32(c + 60);
+		size_t size = at == RSDP_AT ? rsdp_size : tables_size;
+		u8 *p;
+
+		switch (le32(c)) {
+		case 1:
+			ck_assert_uint_eq(c[64], at == RSDP_AT ? 2 : 1);
+			ck_assert_uint_eq(at % arg, 0);
+			break;
+		case 2:
+			ck_assert_str_eq((const char *)c + 60, "etc/acpi/tables");
+			arg = le32(c + 116);
+			ck_assert_uint_le(arg + c[120], size);
+			p = ram_ptr(m, at + arg);
+			ck_assert_uint_lt(le32(p), tables_size);
+			u32 target = le32(p) + TABLES_AT;
+
+			memcpy(p, &target, 4);
+			break;
+		case 3:
+			ck_assert_uint_lt(arg, size);
+			ck_assert_uint_le(le32(c + 64) + le32(c + 68), size);
+			p = ram_ptr(m, at + arg);
+			*p = (u8)(*p - sum(ram_ptr(m, at + le32(c + 64)), le32(c + 68)));
+			break;
+		default:
+			ck_abort_msg("command %u", le32(c));
+		}
+	}
+	rsdp = ram_ptr(m, RSDP_AT);
+	ck_assert_uint_eq(sum(rsdp, 20), 0);
+	const u8 *fadt = table(le32(table(le32(rsdp + 16), "RSDT") + 36), "FACP");
+
+	ck_assert_uint_eq(le32(fadt + 36) & 63, 0);
+	table(le32(fadt + 36), "FACS");
+	ck_assert_uint_eq(find_serp(table(le32(fadt + 140), "DSDT"))[6], 1);
 }
 END_TEST
 
@@ -141,7 +238,7 @@ START_TEST(saved_state)
 	struct wire w = {0};
 
 	rig_lock(other);
-	acpi_pm_create(other->vm, wire_irq(&w));
+	acpi_pm_move(acpi_pm_create(other->vm, wire_irq(&w)), 0x600);
 	rig_unlock(other);
 	out8(rig, 0xb2, 0xf1);
 	io_write(rig->vm, 0x602, 0x0100, 2);
@@ -157,7 +254,7 @@ END_TEST
 START_TEST(hostile)
 {
 	rig->vm->opt.no_shutdown = true;
-	poke_ports(rig, 0x600, 0x60b, 20000);
+	poke_ports(rig, 0x600, 0x63f, 20000);
 	poke_ports(rig, 0xb2, 0xb3, 1000);
 }
 END_TEST
@@ -170,6 +267,8 @@ Suite *acpi_suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, tables);
+	tcase_add_test(t, interrupt_controllers);
+	tcase_add_test(t, tables_for_firmware);
 	tcase_add_test(t, enable_and_power_button);
 	tcase_add_test(t, pm_timer);
 	tcase_add_test(t, soft_off);

@@ -58,7 +58,11 @@ START_TEST(who_has_what)
 	ck_assert_uint_ne(get(0x2a) >> 22 & 0x1f, 0); /* a ratio that may be divided by */
 	ck_assert_uint_eq(get(0x198) >> 40 & 0x1f, get(0x2a) >> 22 & 0x1f);
 	ck_assert(!msr_write(v, 0x198, 0));
-	ck_assert(absent(0x1b)); /* no APIC */
+	ck_assert_uint_eq(get(0x1b), 0xfee00900);
+	ck_assert(msr_write(v, 0x1b, 0xfee00000));
+	ck_assert_uint_eq(get(0x1b), 0xfee00100);   /* switched off; still the bootstrap processor */
+	ck_assert(!msr_write(v, 0x1b, 0xfee00d00)); /* no x2APIC mode */
+	ck_assert(msr_write(v, 0x1b, 0xfee00900));
 	ck_assert(absent(0xc0000081));
 	ck_assert(absent(0xc0010015));
 	ck_assert(absent(0x12345678));

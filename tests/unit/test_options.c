@@ -72,6 +72,31 @@ START_TEST(everything)
 }
 END_TEST
 
+START_TEST(firmware)
+{
+	PARSE(o, "-bios b -L d -L e -boot order=dc,menu=on,splash-time=500 -debugcon stdio -global isa-debugcon.iobase=0x402");
+	PARSE(d, "-fw_cfg name=opt/x,file=f -fw_cfg opt/y,string=s -chardev file,path=f,id=x -device isa-debugcon,iobase=0x403,chardev=x "
+		 "-boot c");
+
+	ck_assert_ptr_null(o.kernel);
+	ck_assert_str_eq(o.bios, "b");
+	ck_assert_uint_eq(o.firmware_dir_count, 2);
+	ck_assert_str_eq(o.firmware_dirs[1], "e");
+	ck_assert_str_eq(o.boot_order, "dc");
+	ck_assert(o.boot_menu);
+	ck_assert_uint_eq(o.boot_menu_wait, 500);
+	ck_assert_uint_eq(o.debugcon_iobase, 0x402);
+	ck_assert_str_eq(d.debugcon, "file:f");
+	ck_assert_uint_eq(d.debugcon_iobase, 0x403);
+	ck_assert_str_eq(d.boot_order, "c");
+	ck_assert_uint_eq(d.fw_cfg_count, 2);
+	ck_assert(d.fw_cfg[0].file && !d.fw_cfg[1].file);
+	ck_assert_str_eq(d.fw_cfg[0].name, "opt/x");
+	ck_assert_str_eq(d.fw_cfg[1].name, "opt/y");
+	ck_assert_str_eq(d.fw_cfg[1].value, "s");
+}
+END_TEST
+
 START_TEST(lockstep)
 {
 	PARSE(o, "-kernel k -accel bt,lockstep=5,lockstep-from=0,lockstep-to=1234567890123,lockstep-ram=9,lockstep-show=on");
@@ -158,7 +183,21 @@ static const struct {
 } mistakes[] = {
 	{"-foo", "-foo: invalid option"},
 	{"--foo", "--foo: invalid option"},
-	{"", "no kernel"},
+	{"-initrd i", "only with -kernel"},
+	{"-append a", "only with -kernel"},
+	{"-boot order=x", "not an order"},
+	{"-boot abcdn", "not an order"},
+	{"-boot menu=maybe", "'on' or 'off'"},
+	{"-boot foo=1", "invalid property 'foo'"},
+	{"-global e1000.mac=1", "not supported"},
+	{"-device isa-debugcon", "needs chardev"},
+	{"-device isa-debugcon,chardev=x", "no -chardev with id=x"},
+	{"-fw_cfg opt/x", "file=F or string=S"},
+	{"-fw_cfg opt/x,strong=y", "invalid property 'strong'"},
+	{"-fw_cfg ,file=f", "not a name"},
+	{"-chardev stdio", "id=ID is needed"},
+	{"-chardev id=x", "kind of back end"},
+	{"-L a -L a -L a -L a -L a -L a -L a -L a -L a", "at most 8"},
 	{"-kernel", "-kernel: requires an argument"},
 	{"disk.img", "disk images are not supported"},
 	{"-kernel k -m", "-m: requires an argument"},
@@ -231,6 +270,7 @@ Suite *options_suite(void)
 
 	tcase_add_test(t, defaults);
 	tcase_add_test(t, everything);
+	tcase_add_test(t, firmware);
 	tcase_add_test(t, lockstep);
 	tcase_add_loop_test(t, memory_sizes, 0, (int)ARRAY_SIZE(sizes));
 	tcase_add_test(t, actions);
