@@ -398,7 +398,8 @@ static bool open_image(struct block *b, const struct block_config *c, char *err,
 		int e = errno;
 
 		snprintf(err, n, "%s%s", e == EISDIR ? "it is a directory, not a disk image" : strerror(e),
-			 write && (e == EACCES || e == EROFS || e == EPERM) ? " (readonly=on or snapshot=on needs no write permission)" : "");
+			 write && (e == EACCES || e == EROFS || e == EPERM) ? " (readonly=on or snapshot=on needs no write permission)"
+									    : "");
 		return false;
 	}
 	if (!measure(b->fd, &b->bytes, err, n))
