@@ -155,9 +155,7 @@ static void begin_seek(struct fdc *f, unsigned n, u8 status)
 static void end_reset(struct fdc *f)
 {
 	f->resetting = false;
-	/* After a reset the drives are polled, and all four are found to have become ready (data sheet 4.0, 5.2.3). */
-	if (f->configure[0] & CONF_NO_POLL)
-		return;
+	/* The drives are polled, and all four are found to have become ready (data sheet 4.0, 5.2.3). */
 	for (unsigned i = 0; i < FDC_DRIVES; i++)
 		f->seek_status[i] = (u8)(ST0_POLL | i);
 	f->seek_ended = 15;
@@ -380,10 +378,10 @@ static void soft_reset(struct fdc *f)
 	f->pos = f->end = 0;
 	memset(f->command, 0, sizeof(f->command));
 	command_phase(f);
-	if (!f->locked) {
-		f->configure[0] = (u8)((f->configure[0] & (CONF_SEEK | CONF_NO_POLL)) | CONF_NO_FIFO);
+	/* Implied seeks and polling go to their defaults in any case; LOCK keeps what concerns the FIFO. */
+	f->configure[0] = f->locked ? f->configure[0] & (CONF_NO_FIFO | CONF_THR) : CONF_NO_FIFO;
+	if (!f->locked)
 		f->configure[1] = 0;
-	}
 	f->perpendicular &= 0x3c;
 	fdc_interrupt(f, false);
 }

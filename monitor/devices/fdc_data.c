@@ -47,7 +47,7 @@ static void next_address(const struct fdc *f, u32 n, u8 chrn[4])
 		return;
 	}
 	chrn[0]++;
-	if (second)
+	if (f->command[0] & CMD_MT)
 		chrn[1] ^= 1;
 }
 
