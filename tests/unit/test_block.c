@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <signal.h>
 
 #include "monitor/event.h"
 #include "tests/unit/disk_harness.h"
@@ -229,7 +228,6 @@ START_TEST(full_host)
 	struct rlimit old, small = {4096, 4096};
 	u8 buf[BLOCK_SECTOR] = {1};
 
-	signal(SIGXFSZ, SIG_IGN);
 	getrlimit(RLIMIT_FSIZE, &old);
 	small.rlim_max = old.rlim_max;
 	setrlimit(RLIMIT_FSIZE, &small);
