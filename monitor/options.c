@@ -31,7 +31,8 @@
 #define OPTIONS(X)                                                                                                                         \
 	X("bios", opt_bios, "FILE", "firmware image (default bios-256k.bin, where no kernel is given)")                                    \
 	X("L", opt_firmware_dir, "DIR", "look for firmware and option ROMs here, too; may be repeated")                                    \
-	X("boot", opt_boot, "[order=]ORDER", "boot devices: a floppy, c disk, d CD-ROM, n network; menu=on|off, splash-time=MS")           \
+	X("boot", opt_boot, "[order=]ORDER",                                                                                               \
+	  "boot devices: a floppy, c disk, d CD-ROM, n network; once=ORDER, menu=on|off, splash-time=MS")                                  \
 	X("fw_cfg", opt_fw_cfg, "[name=]N,file=F", "give the firmware this file, or string=S; may be repeated")                            \
 	X("kernel", opt_kernel, "FILE", "boot a Linux bzImage or a Multiboot kernel")                                                      \
 	X("hda", opt_drive_short, "FILE", "image of the first disk; -hdb, -hdc and -hdd likewise")                                         \
@@ -382,6 +383,13 @@ static bool on_off(const char *name, const struct item *it)
 	return strcmp(it->value, "on") == 0;
 }
 
+static void set_order(char to[5], const char *name, const char *order)
+{
+	if (!*order || strlen(order) > 4 || order[strspn(order, "abcdn")])
+		fatal("-%s: '%s' is not an order of a, b, c, d and n", name, order);
+	strcpy(to, order);
+}
+
 static void opt_boot(struct options *o, const char *name, const char *arg)
 {
 	struct item it;
@@ -396,9 +404,9 @@ static void opt_boot(struct options *o, const char *name, const char *arg)
 		} else if (it.has_value && strcmp(it.key, "strict") == 0) {
 			on_off(name, &it);
 		} else if (!it.has_value || strcmp(it.key, "order") == 0) {
-			if (!*order || strlen(order) >= sizeof(o->boot_order) || order[strspn(order, "abcdn")])
-				fatal("-%s: '%s' is not an order of a, b, c, d and n", name, order);
-			strcpy(o->boot_order, order);
+			set_order(o->boot_order, name, order);
+		} else if (strcmp(it.key, "once") == 0) {
+			set_order(o->boot_once, name, order);
 		} else {
 			fatal("-%s: invalid property '%s'", name, it.key);
 		}

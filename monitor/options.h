@@ -40,6 +40,7 @@ struct options {
 	const char *firmware_dirs[MAX_FIRMWARE_DIRS]; /* -L */
 	unsigned firmware_dir_count;
 	char boot_order[5]; /* -boot order=: letters a b c d n; empty: the default */
+	char boot_once[5];  /* -boot once=: the same for the first start; empty: none */
 	bool boot_menu;
 	u16 boot_menu_wait; /* ms; 0: firmware's own time */
 	/* -chardev KIND,id=ID,path=P as the spec KIND[:P] */

@@ -56,6 +56,15 @@ static const struct drive_option *drive_at(const struct options *o, enum drive_i
 	return NULL;
 }
 
+START_TEST(boot_once)
+{
+	PARSE(o, "-boot once=d,order=ca");
+
+	ck_assert_str_eq(o.boot_once, "d");
+	ck_assert_str_eq(o.boot_order, "ca");
+}
+END_TEST
+
 START_TEST(drives)
 {
 	PARSE(o, "first -hdb b -drive file=x,,y=1,media=cdrom -drive file=s,bus=1,unit=1,snapshot=on,format=raw -fda f "
@@ -222,6 +231,7 @@ static const struct {
 	{"-append a", "only with -kernel"},
 	{"-boot order=x", "not an order"},
 	{"-boot abcdn", "not an order"},
+	{"-boot once=z", "not an order"},
 	{"-boot menu=maybe", "'on' or 'off'"},
 	{"-boot foo=1", "invalid property 'foo'"},
 	{"-global e1000.mac=1", "not supported"},
@@ -321,6 +331,7 @@ Suite *options_suite(void)
 	tcase_add_test(t, defaults);
 	tcase_add_test(t, everything);
 	tcase_add_test(t, drives);
+	tcase_add_test(t, boot_once);
 	tcase_add_test(t, firmware);
 	tcase_add_test(t, lockstep);
 	tcase_add_loop_test(t, memory_sizes, 0, (int)ARRAY_SIZE(sizes));
