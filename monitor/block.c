@@ -43,7 +43,6 @@ enum { PERM_READ = BIT(0), PERM_WRITE = BIT(1), PERM_RESIZE = BIT(3) };
 
 struct block {
 	struct vm *vm;
-	char *name;
 	int fd, overlay; /* overlay: the snapshot, or -1 */
 	bool readonly, synchronous;
 	u64 bytes, sectors;
@@ -384,7 +383,6 @@ static void discard(struct block *b)
 		close(b->overlay);
 	free(b->in_overlay);
 	free(b->cluster);
-	free(b->name);
 	free(b);
 }
 
@@ -424,7 +422,6 @@ struct block *block_open(struct vm *vm, const struct block_config *c, char *err,
 	b->vm = vm;
 	b->fd = b->overlay = -1;
 	b->readonly = c->readonly;
-	b->name = strdup(c->file);
 	b->work = (struct vcpu_work){.fn = finish, .opaque = b};
 	b->synchronous = vm->opt.lockstep;
 	b->queue_end = &b->queue;

@@ -37,7 +37,7 @@ struct block_request {
 };
 
 /*
- * Opens and locks an image; on a user's mistake returns NULL with one line in err. Without a lock on the vm; start-up only. Under a virtual
+ * Opens and locks an image; on a user's mistake returns NULL with one line in err. Start-up, with or without vm->lock. Under a virtual
  * clock (-accel bt,lockstep=) there is no thread: requests are carried out at once, and end after a fixed time.
  */
 struct block *block_open(struct vm *vm, const struct block_config *c, char *err, size_t n);
