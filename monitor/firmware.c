@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "monitor/acpi.h"
+#include "monitor/devices/checked_state.h"
 #include "monitor/devices/fw_cfg.h"
 #include "monitor/devices/i440fx.h"
 #include "monitor/devices/rtc.h"
@@ -130,9 +131,8 @@ static u8 boot_nibble(char letter)
 	return p ? (u8)(p - letters + 1) : 0;
 }
 
-static void tell_boot_order(struct vm *vm)
+static void set_boot_order(struct vm *vm, const char *order)
 {
-	const char *order = vm->opt.boot_order[0] ? vm->opt.boot_order : "cad";
 	u8 nibble[3] = {0};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(nibble) && order[i]; i++)
@@ -140,6 +140,64 @@ static void tell_boot_order(struct vm *vm)
 	rtc_set_cmos(vm->rtc, CMOS_BOOT1, nibble[1] << 4 | nibble[0]);
 	/* Floppies without a boot signature are older than the check for it, and real. */
 	rtc_set_cmos(vm->rtc, CMOS_BOOT2, nibble[2] << 4 | 1);
+}
+
+static const char *usual_order(const struct vm *vm)
+{
+	return vm->opt.boot_order[0] ? vm->opt.boot_order : "cad";
+}
+
+/* -boot once=: the order of the first start; from the first reset behind it on it is the usual one. */
+struct boot_once {
+	struct vm *vm;
+	bool started;
+};
+
+static void boot_once_reset(void *opaque)
+{
+	struct boot_once *b = opaque;
+
+	if (b->started)
+		set_boot_order(b->vm, usual_order(b->vm));
+	b->started = true;
+}
+
+static void boot_once_save(void *opaque, struct state *s)
+{
+	struct boot_once *b = opaque;
+
+	state_put_u8(s, b->started);
+}
+
+static void boot_once_load(void *opaque, struct state *s)
+{
+	struct boot_once *b = opaque;
+	bool started = state_get_bool(s);
+
+	if (!s->error)
+		b->started = started;
+}
+
+static void boot_once_free(void *opaque)
+{
+	free(opaque);
+}
+
+static void boot_once_create(struct vm *vm)
+{
+	struct boot_once *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		fatal("out of memory");
+	b->vm = vm;
+	device_register(vm, &(struct device){"boot-once", 1, b, boot_once_reset, boot_once_save, boot_once_load, boot_once_free});
+}
+
+static void tell_boot_order(struct vm *vm)
+{
+	set_boot_order(vm, vm->opt.boot_once[0] ? vm->opt.boot_once : usual_order(vm));
+	if (vm->opt.boot_once[0])
+		boot_once_create(vm);
 	rtc_set_cmos(vm->rtc, CMOS_CPUS, 0);
 	add_number(vm->fw_cfg, FW_CFG_BOOT_MENU, vm->opt.boot_menu, 2);
 	if (vm->opt.boot_menu && vm->opt.boot_menu_wait) {

@@ -20,6 +20,7 @@
 #include "monitor/devices/i8042.h"
 #include "monitor/devices/ioapic.h"
 #include "monitor/devices/lapic.h"
+#include "monitor/devices/lpt.h"
 #include "monitor/devices/pci.h"
 #include "monitor/devices/pic.h"
 #include "monitor/devices/piix3.h"
@@ -30,6 +31,7 @@
 #include "monitor/devices/uart.h"
 #include "monitor/firmware.h"
 #include "monitor/log.h"
+#include "monitor/storage.h"
 #include "monitor/vcpu.h"
 #include "monitor/vm.h"
 
@@ -38,11 +40,14 @@ enum {
 	IRQ_CASCADE = 2,
 	IRQ_COM_EVEN = 3, /* COM2 and COM4 */
 	IRQ_COM_ODD = 4,  /* COM1 and COM3 */
+	IRQ_LPT1 = 7,
 	IRQ_RTC = 8,
 	IRQ_SCI = 9,
 	IRQ_MOUSE = 12,
 	IRQ_FERR = 13,
 };
+
+#define LPT1 0x378
 
 static const struct {
 	const char *name;
@@ -161,6 +166,8 @@ void machine_init(struct vm *vm)
 	vm->rtc = rtc_create(vm, piix3_irq(vm->piix3, IRQ_RTC));
 	i8042_create(vm, piix3_irq(vm->piix3, IRQ_KEYBOARD), piix3_irq(vm->piix3, IRQ_MOUSE));
 	piix4_pm_create(vm->pci, acpi_pm_create(vm, piix3_irq(vm->piix3, IRQ_SCI)));
+	storage_create(vm);
+	lpt_create(vm, LPT1, piix3_irq(vm->piix3, IRQ_LPT1));
 	com[0] = or_gate_create(vm, "com-odd-irq", piix3_irq(vm->piix3, IRQ_COM_ODD));
 	com[1] = or_gate_create(vm, "com-even-irq", piix3_irq(vm->piix3, IRQ_COM_EVEN));
 	for (int i = 0; i < MAX_SERIALS; i++)

@@ -14,6 +14,7 @@
 
 #include "monitor/cpuid.h"
 #include "monitor/log.h"
+#include "monitor/options_drive.h"
 
 #define MIB	     (1ull << 20)
 #define RAM_DEFAULT  (128 * MIB)
@@ -30,9 +31,20 @@
 #define OPTIONS(X)                                                                                                                         \
 	X("bios", opt_bios, "FILE", "firmware image (default bios-256k.bin, where no kernel is given)")                                    \
 	X("L", opt_firmware_dir, "DIR", "look for firmware and option ROMs here, too; may be repeated")                                    \
-	X("boot", opt_boot, "[order=]ORDER", "boot devices: a floppy, c disk, d CD-ROM, n network; menu=on|off, splash-time=MS")           \
+	X("boot", opt_boot, "[order=]ORDER",                                                                                               \
+	  "boot devices: a floppy, c disk, d CD-ROM, n network; once=ORDER, menu=on|off, splash-time=MS")                                  \
 	X("fw_cfg", opt_fw_cfg, "[name=]N,file=F", "give the firmware this file, or string=S; may be repeated")                            \
 	X("kernel", opt_kernel, "FILE", "boot a Linux bzImage or a Multiboot kernel")                                                      \
+	X("hda", opt_drive_short, "FILE", "image of the first disk; -hdb, -hdc and -hdd likewise")                                         \
+	X("hdb", opt_drive_short, "FILE", "the first channel's second disk")                                                               \
+	X("hdc", opt_drive_short, "FILE", "the second channel's first disk, in place of the CD-ROM drive")                                 \
+	X("hdd", opt_drive_short, "FILE", "the second channel's second disk")                                                              \
+	X("cdrom", opt_drive_short, "FILE", "image of a CD-ROM")                                                                           \
+	X("fda", opt_drive_short, "FILE", "image of a floppy disk, 160K to 2.88M")                                                         \
+	X("fdb", opt_drive_short, "FILE", "the second one")                                                                                \
+	X("drive", opt_drive, "PROP=V,...",                                                                                                \
+	  "file=F,if=ide|floppy|none,index=N,bus=N,unit=N,media=disk|cdrom,format=raw,snapshot=on|off,readonly=on|off")                    \
+	X("snapshot", opt_snapshot, NULL, "what the guest writes goes to temporary files; images stay as they are")                        \
 	X("initrd", opt_initrd, "FILE", "its initial RAM disk; for Multiboot \"file args,file args\"")                                     \
 	X("append", opt_append, "TEXT", "its command line")                                                                                \
 	X("m", opt_memory, "[size=]N[K|M|G]", "guest memory, in MiB without a suffix (default 128)")                                       \
@@ -371,6 +383,13 @@ static bool on_off(const char *name, const struct item *it)
 	return strcmp(it->value, "on") == 0;
 }
 
+static void set_order(char to[5], const char *name, const char *order)
+{
+	if (!*order || strlen(order) > 4 || order[strspn(order, "abcdn")])
+		fatal("-%s: '%s' is not an order of a, b, c, d and n", name, order);
+	strcpy(to, order);
+}
+
 static void opt_boot(struct options *o, const char *name, const char *arg)
 {
 	struct item it;
@@ -385,13 +404,30 @@ static void opt_boot(struct options *o, const char *name, const char *arg)
 		} else if (it.has_value && strcmp(it.key, "strict") == 0) {
 			on_off(name, &it);
 		} else if (!it.has_value || strcmp(it.key, "order") == 0) {
-			if (!*order || strlen(order) >= sizeof(o->boot_order) || order[strspn(order, "abcdn")])
-				fatal("-%s: '%s' is not an order of a, b, c, d and n", name, order);
-			strcpy(o->boot_order, order);
+			set_order(o->boot_order, name, order);
+		} else if (strcmp(it.key, "once") == 0) {
+			set_order(o->boot_once, name, order);
 		} else {
 			fatal("-%s: invalid property '%s'", name, it.key);
 		}
 	}
+}
+
+static void opt_drive(struct options *o, const char *name, const char *arg)
+{
+	options_drive(o, name, arg);
+}
+
+static void opt_drive_short(struct options *o, const char *name, const char *arg)
+{
+	options_drive_short(o, name, arg);
+}
+
+static void opt_snapshot(struct options *o, const char *name, const char *arg)
+{
+	(void)name;
+	(void)arg;
+	o->snapshot = true;
 }
 
 static void opt_chardev(struct options *o, const char *name, const char *arg)
@@ -640,8 +676,10 @@ void options_parse(struct options *o, int argc, char **argv)
 		const char *name = argv[i];
 		const struct option *option;
 
-		if (name[0] != '-' || !name[1])
-			fatal("%s: unexpected argument: disk images are not supported, a kernel is given with -kernel", name);
+		if (name[0] != '-' || !name[1]) {
+			options_drive_short(o, "hda", name);
+			continue;
+		}
 		name += name[1] == '-' ? 2 : 1;
 		option = find_option(name);
 		if (!option)

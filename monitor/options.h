@@ -14,6 +14,20 @@
 /* How memory operands of guest user code are translated: always checked, always direct, or direct where an address space is hot. */
 enum flavour { FLAVOUR_CHECKED, FLAVOUR_DIRECT, FLAVOUR_AUTO };
 
+#define MAX_DRIVES     16
+#define DRIVE_FILE_MAX 4096
+
+enum drive_interface { DRIVE_IDE, DRIVE_FLOPPY, DRIVE_NONE };
+
+/* A drive and its image; "" is an empty drive. */
+struct drive_option {
+	char file[DRIVE_FILE_MAX];
+	enum drive_interface interface;
+	u8 bus, unit;
+	bool cdrom, readonly, snapshot;
+	bool format_given; /* as raw: it is not looked at what it might be */
+};
+
 struct options {
 	const char *kernel, *initrd, *append; /* initrd: a file, or for Multiboot a comma-separated list "file args,file args" */
 	u64 ram_size;			      /* bytes; default 128 MiB as in QEMU */
@@ -26,6 +40,7 @@ struct options {
 	const char *firmware_dirs[MAX_FIRMWARE_DIRS]; /* -L */
 	unsigned firmware_dir_count;
 	char boot_order[5]; /* -boot order=: letters a b c d n; empty: the default */
+	char boot_once[5];  /* -boot once=: the same for the first start; empty: none */
 	bool boot_menu;
 	u16 boot_menu_wait; /* ms; 0: firmware's own time */
 	/* -chardev KIND,id=ID,path=P as the spec KIND[:P] */
@@ -39,6 +54,9 @@ struct options {
 		bool file;
 	} fw_cfg[MAX_FW_CFG];
 	unsigned fw_cfg_count;
+	struct drive_option drives[MAX_DRIVES];
+	unsigned drive_count;
+	bool snapshot; /* -snapshot: of every drive that can be written to */
 	bool no_reboot, no_shutdown;
 	const char *log_file;
 	u32 log_mask;

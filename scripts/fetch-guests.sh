@@ -1,7 +1,7 @@
 #!/bin/bash
 # Fetches Debian's i386 kernels and its static busybox with apt, as any user, into build/guests.
 #   scripts/fetch-guests.sh [FLAVOUR...]     686, 686-pae, rt-686-pae; all three without arguments
-# Leaves build/guests/FLAVOUR/vmlinuz and build/guests/busybox. What is there already is not fetched again, so a second call works offline.
+# Leaves build/guests/FLAVOUR/vmlinuz, build/guests/busybox and, with 686, the drivers of disks in build/guests/686/drivers.cpio.gz. What is there already is not fetched again, so a second call works offline.
 #
 # apt gets a private state directory: the machine's own package lists, architectures and dpkg database are neither used nor changed.
 # Only its sources and keys are shared; apt checks the signed indexes and the packages' hashes.
@@ -32,6 +32,10 @@ have() {
 missing=()
 for flavour; do
 	have "$guests/$flavour/vmlinuz" || missing+=("$flavour")
+done
+drivers=(ata_piix sd_mod sr_mod isofs floppy crct10dif_generic crc32c_generic ext4)
+for flavour; do
+	[ "$flavour" != 686 ] || have "$guests/686/drivers.cpio.gz" || missing+=(drivers)
 done
 have "$guests/busybox" || missing+=(busybox)
 [ ${#missing[@]} -gt 0 ] || exit 0
@@ -93,6 +97,12 @@ for item in "${missing[@]}"; do
 		fetch busybox-static '*bin/busybox'
 		keep "$guests/busybox"
 		chmod 755 "$guests/busybox"
+	elif [ "$item" = drivers ]; then
+		# Those of the very kernel that is there.
+		fetch "$(cut -d' ' -f1 "$guests/686/vmlinuz.version")" 'lib/modules/*'
+		fetched=$apt_dir/root/drivers.cpio.gz
+		scripts/guest-drivers.py "$apt_dir/root/lib/modules" "$fetched" "${drivers[@]}" || die "cannot pack the drivers"
+		keep "$guests/686/drivers.cpio.gz"
 	else
 		package=$(kernel_package "$item")
 		[ -n "$package" ] || die "this machine's package sources have no i386 package linux-image-$item (Debian 12 has)"

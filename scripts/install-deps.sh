@@ -22,6 +22,7 @@ needs=(
 	"libclang-rt-dev|fuzzer"
 	"seabios|[ -e /usr/share/seabios/bios-256k.bin ]"
 	"qemu-system-x86|command -v qemu-system-i386"
+	"xorriso|command -v xorriso"
 	"python3|command -v python3"
 )
 

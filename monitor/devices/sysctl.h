@@ -1,4 +1,4 @@
-/* The odds and ends of a PC's system board: port 92h, the reset register, the POST code port 80h, DMA register latches. */
+/* The odds and ends of a PC's system board: port 92h, the reset register. */
 #ifndef RINGER_SYSCTL_H
 #define RINGER_SYSCTL_H
 

@@ -8,6 +8,7 @@ Prints PASS and FAIL lines and a SUMMARY; a guest's own checks count one by one.
 """
 
 import argparse
+import hashlib
 import os
 import re
 import shlex
@@ -74,8 +75,8 @@ class Run:
         self.check("the guest's summary", summary and summary.groups() == (str(passed), str(len(lines) - passed)) and passed > 0)
 
     def run_test(self, flavour, test, append="", limit=BOOT, **kwargs):
-        """Boots to one of the initramfs's tests, which ends the machine."""
-        machine = self.start(flavour, f"ringer.test={test} {append}", **kwargs)
+        """Boots to one of the initramfs's tests, named here or in append, which ends the machine."""
+        machine = self.start(flavour, f"ringer.test={test} {append}" if test else append, **kwargs)
         status = machine.wait(limit)
         self.guest_checks(machine.text)
         self.check(f"exit status {status}, not 0", status == 0)
@@ -203,6 +204,79 @@ def interactive(run):
     status = machine.wait(10)
     run.check(f"exit status {status} after Ctrl-A x, not 0", status == 0)
     run.check("terminal restored after Ctrl-A x", machine.settings_restored())
+
+
+class Disks:
+    """Images with random contents for the guest's test `disks`, and what must be in them afterwards."""
+
+    def __init__(self, run):
+        self.dir = os.path.join(LOGS, f"{run.name}.images")
+        os.makedirs(os.path.join(self.dir, "cd"), exist_ok=True)
+        self.disk, self.floppy, self.iso = (os.path.join(self.dir, name) for name in ("disk.img", "floppy.img", "cd.iso"))
+        self.sums, self.before = {}, {}
+        for path, size in ((self.disk, 32 << 20), (self.floppy, 1440 << 10), (os.path.join(self.dir, "cd/data"), 3000000)):
+            data = os.urandom(size)
+            with open(path, "wb") as f:
+                f.write(data)
+            self.before[path] = data
+            self.sums[path] = hashlib.sha256(data).hexdigest()
+        subprocess.run(["xorriso", "-as", "mkisofs", "-quiet", "-o", self.iso, os.path.join(self.dir, "cd")], check=True,
+                       stderr=subprocess.DEVNULL)
+        # The drivers' archive is unpacked on top of the other.
+        self.initrd = os.path.join(self.dir, "initrd")
+        with open(self.initrd, "wb") as out:
+            for path in (f"{GUESTS}/initramfs.cpio.gz", f"{GUESTS}/686/drivers.cpio.gz"):
+                with open(path, "rb") as f:
+                    out.write(f.read())
+        self.append = (f"ringer.test=disks ringer.disk={self.sums[self.disk]} ringer.floppy={self.sums[self.floppy]} "
+                       f"ringer.cd={self.sums[os.path.join(self.dir, 'cd/data')]}")
+        self.options = ("-drive", f"file={self.disk},format=raw", "-cdrom", self.iso,
+                        "-drive", f"file={self.floppy},format=raw,if=floppy")
+
+    def check_written(self, run):
+        disk, floppy = bytearray(self.before[self.disk]), bytearray(self.before[self.floppy])
+        disk[262144:262144 + 1048576] = b"Z" * 1048576
+        floppy[51200:51712] = b"floppy\n".ljust(512, b"\0")
+        for name, path, expect in (("disk", self.disk, disk), ("floppy", self.floppy, floppy)):
+            with open(path, "rb") as f:
+                run.check(f"what was written to the {name} is in its image", f.read() == expect)
+
+    def check_untouched(self, run):
+        for path in (self.disk, self.floppy):
+            with open(path, "rb") as f:
+                run.check(f"{path} is as it was", f.read() == self.before[path])
+
+
+@case
+def disks_dma(run):
+    disks = Disks(run)
+    run.run_test("686", None, f"{disks.append} ringer.dma=7", options=disks.options, initrd=disks.initrd)
+    disks.check_written(run)
+
+
+@case
+def disks_pio(run):
+    disks = Disks(run)
+    run.run_test("686", None, f"{disks.append} ringer.dma=0", options=disks.options, initrd=disks.initrd)
+    disks.check_written(run)
+
+
+@case
+def disks_snapshot(run):
+    disks = Disks(run)
+    run.run_test("686", None, f"{disks.append} ringer.dma=7", options=(*disks.options, "-snapshot"), initrd=disks.initrd)
+    disks.check_untouched(run)
+
+
+@case
+def disks_killed(run):
+    """What a guest has flushed is there when the program is killed."""
+    disks = Disks(run)
+    machine = run.start("686", f"{disks.append} ringer.dma=7 ringer.kill=1", options=disks.options, initrd=disks.initrd)
+    machine.expect(r"^FLUSHED", BOOT)
+    machine.kill(signal.SIGKILL)
+    machine.wait(10)
+    disks.check_written(run)
 
 
 @case

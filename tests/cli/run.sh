@@ -99,6 +99,38 @@ kernel 'No such file' good -initrd "$dir/none"
 kernel 'is a directory' good -initrd "$dir"
 kernel 'is empty' good -initrd "$dir/empty"
 
+# Drives
+head -c 4096 /dev/zero >"$dir/disk"
+head -c 20480000 /dev/zero >"$dir/large"
+{ printf "QFI\373"; head -c 508 /dev/zero; } >"$dir/qcow2"
+mkfifo "$dir/fifo"
+drive() {
+	local pattern=$1
+	shift
+	wrong "$pattern" -nographic -m 128 -kernel "$dir/mb" "$@"
+}
+for option in -hda -hdb -hdc -hdd -cdrom -fda -fdb; do
+	drive 'No such file' $option "$dir/none"
+done
+drive 'is a directory' -hda "$dir"
+drive 'is a directory' -cdrom "$dir"
+drive 'is empty' -hda "$dir/empty"
+drive 'neither a file' -drive "file=$dir/fifo,readonly=on"
+drive 'qcow2' -hda "$dir/qcow2"
+drive 'vmdk' -drive "file=$dir/disk,format=vmdk"
+drive 'larger than any floppy' -fda "$dir/large"
+drive 'in use' -hda "$dir/disk" -hdb "$dir/disk"
+drive 'already' -hda "$dir/disk" -drive "file=$dir/disk,index=0"
+drive 'virtio' -drive "file=$dir/disk,if=virtio"
+drive 'needs a file' -drive media=disk
+drive 'snapshot=2' -drive "file=$dir/disk,snapshot=2"
+# What keeps an image away from others: two writers, a writer beside a reader.
+exec 9<>"$dir/disk"
+python3 -c 'import fcntl, struct; fcntl.fcntl(9, 36 + 1, struct.pack("hhqqi4x", 0, 0, 101, 1, 0))'
+drive 'in use' -hda "$dir/disk"
+drive 'in use' -drive "file=$dir/disk,readonly=on"
+exec 9>&-
+
 # Linux images
 kernel 'unknown format' short
 kernel 'truncated' in-header

@@ -6,10 +6,15 @@
  * has had a life of its own until then; from there on it gets the same operations, and must answer and end alike. Its own life is begun by
  * loading a damaged copy of a device's state, which must be refused or be harmless.
  *
+ * The drives' images are files of each machine's own; the loaded machine gets a copy of the other's, and of its RAM.
+ *
  * Time is the input's: the host's clock does not count. monitor/clock.c and monitor/event.c are compiled in here once more for that
  * (so the library's are not linked), the latter for want of a way to run due timers without a thread.
  */
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 static int fuzz_clock_gettime(int which, struct timespec *ts);
 #define clock_gettime fuzz_clock_gettime
@@ -40,8 +45,19 @@ static int fuzz_clock_gettime(int which, struct timespec *ts)
 	return 0;
 }
 
+#define RAM_BYTES (1u << 20)
+
+/* The drives; the last one can only be read. */
+static const struct {
+	enum drive_interface interface;
+	u8 bus, unit;
+	bool cdrom;
+	u32 bytes;
+} drives[] = {{DRIVE_IDE, 0, 0, false, 96 << 10}, {DRIVE_FLOPPY, 0, 0, false, 40 << 10}, {DRIVE_IDE, 1, 1, true, 17 << 10}};
+
 static struct machine {
 	struct vm *vm;
+	int image[ARRAY_SIZE(drives)];
 	struct vcpu cpu; /* counts as one that never runs */
 } machine[2];
 static bool twins; /* the two are in the same state */
@@ -53,11 +69,53 @@ static struct vm *vm_of(int which)
 
 /* ---- life ---- */
 
+static void plug_drives(struct machine *m)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(drives); i++) {
+		struct drive_option *d = &m->vm->opt.drives[i];
+
+		m->image[i] = memfd_create("image", 0);
+		REQUIRE(m->image[i] >= 0 && !ftruncate(m->image[i], drives[i].bytes), "no image");
+		*d = (struct drive_option){.interface = drives[i].interface, .bus = drives[i].bus, .unit = drives[i].unit};
+		d->cdrom = d->readonly = drives[i].cdrom;
+		d->format_given = true;
+		snprintf(d->file, sizeof(d->file), "/proc/self/fd/%d", m->image[i]);
+	}
+	m->vm->opt.drive_count = ARRAY_SIZE(drives);
+	/* Requests take as long as they always do. */
+	m->vm->opt.lockstep = 1;
+}
+
+static void fill_images(struct machine *m)
+{
+	static u8 bytes[96 << 10];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(drives); i++) {
+		memset(bytes, (int)i + 1, sizeof(bytes));
+		REQUIRE(pwrite(m->image[i], bytes, drives[i].bytes, 0) == (ssize_t)drives[i].bytes, "image");
+	}
+	memset(m->vm->mem.ram, 0, RAM_BYTES);
+}
+
+static void copy_images(void)
+{
+	static u8 bytes[96 << 10];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(drives); i++) {
+		ssize_t n = (ssize_t)drives[i].bytes;
+
+		REQUIRE(pread(machine[0].image[i], bytes, (size_t)n, 0) == n && pwrite(machine[1].image[i], bytes, (size_t)n, 0) == n,
+			"image");
+	}
+	memcpy(machine[1].vm->mem.ram, machine[0].vm->mem.ram, RAM_BYTES);
+}
+
 static void create(struct machine *m)
 {
 	if (!m->vm) {
 		m->vm = calloc(1, sizeof(*m->vm));
-		REQUIRE(vm_init(m->vm, 1 << 20) == 0, "no machine");
+		REQUIRE(vm_init(m->vm, RAM_BYTES) == 0, "no machine");
+		plug_drives(m);
 		for (int i = 0; i < MAX_SERIALS; i++)
 			m->vm->opt.serial[i] = i == 1 ? "none" : "null";
 		m->vm->opt.serial_count = MAX_SERIALS;
@@ -71,6 +129,7 @@ static void create(struct machine *m)
 	} else {
 		REQUIRE(event_init(m->vm) == 0, "no event loop");
 	}
+	fill_images(m);
 	m->vm->clock.offset_ns = -(s64)now_ns;
 	m->vm->clock.rtc_offset_sec = 0;
 	m->vm->mem.a20_open = true;
@@ -239,6 +298,7 @@ static void load_all(void)
 		REQUIRE(!s.error && s.pos == s.len, "%s does not take its own state", d->name);
 		state_free(&s);
 	}
+	copy_images();
 	/* What vcpu_save and whoever saves the machine as a whole keep. */
 	to->exit_reason = from->exit_reason;
 	machine[1].cpu.events = machine[0].cpu.events;

@@ -19,8 +19,26 @@ static bool in_args(const char *s, char **argv, int argc)
 	return false;
 }
 
+static void check_drives(void)
+{
+	REQUIRE(o.drive_count <= MAX_DRIVES, "%u drives", o.drive_count);
+	for (unsigned i = 0; i < o.drive_count; i++) {
+		const struct drive_option *d = &o.drives[i];
+
+		REQUIRE(memchr(d->file, 0, sizeof(d->file)), "drive %u: a file name without end", i);
+		REQUIRE(d->interface <= DRIVE_NONE && (d->interface != DRIVE_IDE || (d->bus < 2 && d->unit < 2)) &&
+				(d->interface != DRIVE_FLOPPY || (!d->bus && d->unit < 2)),
+			"drive %u is at %d,%u,%u", i, (int)d->interface, d->bus, d->unit);
+		for (unsigned k = 0; k < i; k++)
+			REQUIRE(o.drives[k].interface != d->interface || o.drives[k].bus != d->bus || o.drives[k].unit != d->unit,
+				"drives %u and %u are at one place", i, k);
+	}
+}
+
 static void check_options(char **argv, int argc)
 {
+	check_drives();
+	REQUIRE(strnlen(o.boot_once, sizeof(o.boot_once)) < sizeof(o.boot_once), "a boot order without end");
 	static const char *const fields[] = {"kernel", "initrd", "append", "bios", "log file"};
 	const char *const strings[] = {o.kernel, o.initrd, o.append, o.bios, o.log_file};
 

@@ -19,6 +19,12 @@ __attribute__((weak)) void vcpu_clear_event(struct vcpu *v, u32 bits)
 		atomic_fetch_and(&v->events, ~bits);
 }
 
+__attribute__((weak)) void vcpu_post(struct vcpu *v, struct vcpu_work *w)
+{
+	(void)w;
+	vcpu_set_event(v, EV_WORK);
+}
+
 __attribute__((weak)) void smc_phys_write(struct vm *vm, u64 pa, size_t n)
 {
 	(void)vm;

@@ -47,6 +47,50 @@ START_TEST(defaults)
 }
 END_TEST
 
+static const struct drive_option *drive_at(const struct options *o, enum drive_interface interface, unsigned bus, unsigned unit)
+{
+	for (unsigned i = 0; i < o->drive_count; i++)
+		if (o->drives[i].interface == interface && o->drives[i].bus == bus && o->drives[i].unit == unit)
+			return &o->drives[i];
+	ck_abort_msg("no drive at %u,%u", bus, unit);
+	return NULL;
+}
+
+START_TEST(boot_once)
+{
+	PARSE(o, "-boot once=d,order=ca");
+
+	ck_assert_str_eq(o.boot_once, "d");
+	ck_assert_str_eq(o.boot_order, "ca");
+}
+END_TEST
+
+START_TEST(drives)
+{
+	PARSE(o, "first -hdb b -drive file=x,,y=1,media=cdrom -drive file=s,bus=1,unit=1,snapshot=on,format=raw -fda f "
+		 "-drive if=floppy,file=g,readonly=on -drive if=none,file=n,id=d0,cache=none");
+
+	ck_assert_uint_eq(o.drive_count, 7);
+	ck_assert_str_eq(drive_at(&o, DRIVE_IDE, 0, 0)->file, "first");
+	ck_assert(!drive_at(&o, DRIVE_IDE, 0, 0)->format_given && !drive_at(&o, DRIVE_IDE, 0, 0)->readonly);
+	ck_assert_str_eq(drive_at(&o, DRIVE_IDE, 0, 1)->file, "b");
+	/* The first free place; a comma written twice. */
+	const struct drive_option *cd = drive_at(&o, DRIVE_IDE, 1, 0), *s = drive_at(&o, DRIVE_IDE, 1, 1);
+	ck_assert_str_eq(cd->file, "x,y=1");
+	ck_assert(cd->cdrom && cd->readonly);
+	ck_assert(s->snapshot && s->format_given && !s->cdrom);
+	ck_assert_str_eq(drive_at(&o, DRIVE_FLOPPY, 0, 0)->file, "f");
+	ck_assert(drive_at(&o, DRIVE_FLOPPY, 0, 1)->readonly);
+	ck_assert_str_eq(drive_at(&o, DRIVE_NONE, 0, 0)->file, "n");
+	ck_assert(!o.snapshot);
+
+	PARSE(p, "-cdrom c,d.iso -drive media=cdrom,index=3 -snapshot");
+	ck_assert_str_eq(drive_at(&p, DRIVE_IDE, 1, 0)->file, "c,d.iso");
+	ck_assert_str_eq(drive_at(&p, DRIVE_IDE, 1, 1)->file, "");
+	ck_assert(p.snapshot);
+}
+END_TEST
+
 START_TEST(everything)
 {
 	PARSE(o, "-kernel k --initrd i -append a -m 1G -nographic -serial file:x -serial none -debugcon null -no-reboot --no-shutdown "
@@ -187,6 +231,7 @@ static const struct {
 	{"-append a", "only with -kernel"},
 	{"-boot order=x", "not an order"},
 	{"-boot abcdn", "not an order"},
+	{"-boot once=z", "not an order"},
 	{"-boot menu=maybe", "'on' or 'off'"},
 	{"-boot foo=1", "invalid property 'foo'"},
 	{"-global e1000.mac=1", "not supported"},
@@ -199,7 +244,22 @@ static const struct {
 	{"-chardev id=x", "kind of back end"},
 	{"-L a -L a -L a -L a -L a -L a -L a -L a -L a", "at most 8"},
 	{"-kernel", "-kernel: requires an argument"},
-	{"disk.img", "disk images are not supported"},
+	{"a b", "already at if=ide,bus=0,unit=0"},
+	{"-hda a -drive file=b,index=0", "already at if=ide,bus=0,unit=0"},
+	{"-drive file=a -drive file=b -drive file=c -drive file=d -drive file=e", "no place is left"},
+	{"-drive file=a,format=qcow2", "format=qcow2 is not supported: there is raw"},
+	{"-drive file=a,if=virtio", "if=virtio is not supported: there is ide, floppy, none"},
+	{"-drive file=a,media=tape", "media=tape"},
+	{"-drive file=a,snapshot=maybe", "there is off, on"},
+	{"-drive file=a,bus=2", "no such place"},
+	{"-drive file=a,if=floppy,index=2", "no such place"},
+	{"-drive file=a,index=1,unit=1", "index= goes without"},
+	{"-drive file=a,index=x", "not the number"},
+	{"-drive file=a,speed=9", "invalid property 'speed'"},
+	{"-drive format=raw", "a disk needs a file="},
+	{"-drive file=", "the file name is empty"},
+	{"-drive a", "not PROPERTY=VALUE"},
+	{"-hda", "requires an argument"},
 	{"-kernel k -m", "-m: requires an argument"},
 	{"-kernel k -m x", "not a memory size"},
 	{"-kernel k -m -5", "not a memory size"},
@@ -270,6 +330,8 @@ Suite *options_suite(void)
 
 	tcase_add_test(t, defaults);
 	tcase_add_test(t, everything);
+	tcase_add_test(t, drives);
+	tcase_add_test(t, boot_once);
 	tcase_add_test(t, firmware);
 	tcase_add_test(t, lockstep);
 	tcase_add_loop_test(t, memory_sizes, 0, (int)ARRAY_SIZE(sizes));
