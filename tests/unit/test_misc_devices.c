@@ -257,7 +257,6 @@ Suite *misc_devices_suite(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, port92);
 	tcase_add_test(t, reset_register);
-	tcase_add_test(t, latches);
 	tcase_add_test(t, ferr);
 	tcase_add_test(t, system_control_state);
 	tcase_add_test(t, parallel_port);
