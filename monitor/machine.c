@@ -22,6 +22,8 @@
 #include "monitor/devices/rtc.h"
 #include "monitor/devices/sysctl.h"
 #include "monitor/devices/uart.h"
+#include "monitor/devices/vga.h"
+#include "monitor/display/display.h"
 #include "monitor/log.h"
 #include "monitor/vcpu.h"
 #include "monitor/vm.h"
@@ -127,6 +129,7 @@ void machine_init(struct vm *vm)
 {
 	struct chardev *serial[MAX_SERIALS] = {0}, *debugcon = NULL;
 	struct or_gate *com[2];
+	struct i8042 *keyboard;
 
 	for (int i = 0; i < MAX_SERIALS; i++)
 		if (machine_has_serial(vm, i))
@@ -139,7 +142,7 @@ void machine_init(struct vm *vm)
 	vm->ferr = ferr_create(vm, pic_irq(vm->pic, IRQ_FERR));
 	pit_create(vm, vm->pic);
 	rtc_create(vm, pic_irq(vm->pic, IRQ_RTC));
-	i8042_create(vm, pic_irq(vm->pic, IRQ_KEYBOARD), pic_irq(vm->pic, IRQ_MOUSE));
+	keyboard = i8042_create(vm, pic_irq(vm->pic, IRQ_KEYBOARD), pic_irq(vm->pic, IRQ_MOUSE));
 	pci_host_create(vm, sysctl_create(vm));
 	acpi_pm_create(vm, pic_irq(vm->pic, IRQ_SCI));
 	com[0] = or_gate_create(vm, "com-odd-irq", pic_irq(vm->pic, IRQ_COM_ODD));
@@ -152,11 +155,15 @@ void machine_init(struct vm *vm)
 		debugcon_create(vm, debugcon);
 	if (vm->opt.debug_exit)
 		debug_exit_create(vm);
+	if (vm->opt.vga)
+		vm->vga = vga_create(vm);
 	pthread_mutex_unlock(&vm->lock);
+	display_open(vm, keyboard);
 }
 
 void machine_free(struct vm *vm)
 {
+	display_close(vm);
 	pthread_mutex_lock(&vm->lock);
 	while (vm->device_count) {
 		struct device *d = &vm->devices[--vm->device_count];
@@ -168,5 +175,6 @@ void machine_free(struct vm *vm)
 	vm->ferr = NULL;
 	vm->port_count = 0;
 	memset(vm->port_index, 0, sizeof(vm->port_index));
+	memory_forget_devices(&vm->mem);
 	pthread_mutex_unlock(&vm->lock);
 }

@@ -8,6 +8,7 @@
 #include "monitor/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -20,6 +21,15 @@
 #define HUGE_SIZE (2ull << 20)
 /* The video memory's part of the ISA hole. */
 #define VIDEO_END 0xc0000ull
+
+static void initial_isa_map(struct memory *m)
+{
+	for (unsigned i = 0; i < ISA_HOLE_PAGES; i++) {
+		u64 at = ISA_HOLE_BASE + i * PAGE_SIZE;
+
+		m->isa[i].read = m->isa[i].write = at < VIDEO_END || at >= m->ram_size ? MEMORY_NOTHING : at;
+	}
+}
 
 int memory_init(struct memory *m, u64 size)
 {
@@ -56,11 +66,7 @@ int memory_init(struct memory *m, u64 size)
 	m->ram_size = size;
 	m->low_size = MIN(size, RAM_LOW_MAX);
 	m->a20_open = true;
-	for (unsigned i = 0; i < ISA_HOLE_PAGES; i++) {
-		u64 at = ISA_HOLE_BASE + i * PAGE_SIZE;
-
-		m->isa[i].read = m->isa[i].write = at < VIDEO_END || at >= size ? MEMORY_NOTHING : at;
-	}
+	initial_isa_map(m);
 	return 0;
 fail:
 	err = errno;
@@ -77,6 +83,17 @@ void memory_free(struct memory *m)
 		close(m->fd);
 	memset(m, 0, sizeof(*m));
 	m->fd = -1;
+}
+
+void memory_forget_devices(struct memory *m)
+{
+	/* A hole reads as zeros; where the host cannot make one, contents stay, which only a machine made anew would see. */
+	if (m->board_used)
+		fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)m->ram_size, (off_t)m->board_used);
+	m->board_used = 0;
+	m->mmio_count = 0;
+	memset(m->board, 0, sizeof(m->board));
+	initial_isa_map(m);
 }
 
 static bool overlaps(u64 a, u64 a_size, u64 b, u64 b_size)

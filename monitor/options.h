@@ -8,6 +8,23 @@
 
 #define MAX_SERIALS 4
 
+/* -vnc HOST:N */
+struct vnc_option {
+	bool on;
+	char host[64]; /* empty: loopback */
+	u16 port;
+	char password_file[256]; /* empty: no password */
+};
+
+/* -screenshot FILE,at=SECONDS and -screentext: the file's name is the first path_len bytes of path. */
+#define MAX_SHOTS 32
+struct shot_option {
+	const char *path;
+	size_t path_len;
+	bool text, at_end;
+	u64 at_ns; /* vm time */
+};
+
 /* How memory operands of guest user code are translated: always checked, always direct, or direct where an address space is hot. */
 enum flavour { FLAVOUR_CHECKED, FLAVOUR_DIRECT, FLAVOUR_AUTO };
 
@@ -17,6 +34,11 @@ struct options {
 	bool nographic;
 	const char *serial[MAX_SERIALS]; /* chardev specs; default: stdio under -nographic, else none... serial 0 defaults to stdio */
 	unsigned serial_count;
+	bool vga;    /* -vga std, or none */
+	bool curses; /* -display curses */
+	struct vnc_option vnc;
+	struct shot_option shots[MAX_SHOTS];
+	unsigned shot_count;
 	const char *debugcon; /* chardev spec or NULL; port 0xe9 */
 	bool no_reboot, no_shutdown;
 	const char *log_file;

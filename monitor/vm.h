@@ -23,6 +23,8 @@ struct ferr;
 struct pic;
 struct loader;
 struct chardev;
+struct vga;
+struct display;
 
 /* Why the machine ends. */
 enum vm_exit {
@@ -50,6 +52,8 @@ struct vm {
 	struct chardev *chardevs; /* the open ones, linked; chardev.c's */
 	struct loader *loader;	  /* vcpu_run loads from it at start and at every reset */
 	struct ferr *ferr;	  /* where the vCPU reports x87 errors with CR0.NE clear */
+	struct vga *vga;	  /* NULL under -vga none */
+	struct display *display;  /* those who show its screen; display.c's */
 	struct pic *pic;	  /* the vCPU acknowledges interrupts here: pic_ack() */
 
 	_Atomic int exit_reason; /* enum vm_exit */
