@@ -175,6 +175,6 @@ void machine_free(struct vm *vm)
 	vm->ferr = NULL;
 	vm->port_count = 0;
 	memset(vm->port_index, 0, sizeof(vm->port_index));
-	memory_forget_devices(&vm->mem);
+	memory_reset_map(&vm->mem);
 	pthread_mutex_unlock(&vm->lock);
 }

@@ -22,8 +22,14 @@
 /* The video memory's part of the ISA hole. */
 #define VIDEO_END 0xc0000ull
 
-static void initial_isa_map(struct memory *m)
+void memory_reset_map(struct memory *m)
 {
+	/* A hole reads as zeros. Where the host cannot make one, contents stay, which only a machine made anew would see. */
+	if (m->board_used)
+		fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)m->ram_size, (off_t)m->board_used);
+	m->board_used = 0;
+	m->mmio_count = 0;
+	memset(m->board, 0, sizeof(m->board));
 	for (unsigned i = 0; i < ISA_HOLE_PAGES; i++) {
 		u64 at = ISA_HOLE_BASE + i * PAGE_SIZE;
 
@@ -66,7 +72,7 @@ int memory_init(struct memory *m, u64 size)
 	m->ram_size = size;
 	m->low_size = MIN(size, RAM_LOW_MAX);
 	m->a20_open = true;
-	initial_isa_map(m);
+	memory_reset_map(m);
 	return 0;
 fail:
 	err = errno;
@@ -83,17 +89,6 @@ void memory_free(struct memory *m)
 		close(m->fd);
 	memset(m, 0, sizeof(*m));
 	m->fd = -1;
-}
-
-void memory_forget_devices(struct memory *m)
-{
-	/* A hole reads as zeros; where the host cannot make one, contents stay, which only a machine made anew would see. */
-	if (m->board_used)
-		fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)m->ram_size, (off_t)m->board_used);
-	m->board_used = 0;
-	m->mmio_count = 0;
-	memset(m->board, 0, sizeof(m->board));
-	initial_isa_map(m);
 }
 
 static bool overlaps(u64 a, u64 a_size, u64 b, u64 b_size)

@@ -54,8 +54,8 @@ struct memory {
 /* Creates guest RAM of `size` bytes (overcommitted, zero). Returns 0 or -errno. */
 int memory_init(struct memory *m, u64 size);
 void memory_free(struct memory *m);
-/* Forgets devices: their regions, board memory (its contents too) and what was mapped of it. The vCPU does not run. */
-void memory_forget_devices(struct memory *m);
+/* The map as at the start: no board memory (what it held is gone), no regions. Before devices are made, or when they are gone. */
+void memory_reset_map(struct memory *m);
 /* Start-up only. Returns an index for mmio_move. */
 unsigned mmio_register(struct memory *m, const struct mmio_range *r);
 /* The region answers at another address, or nowhere (base MEMORY_NOTHING). vCPU thread with vm->lock, or before it runs. */
