@@ -129,7 +129,6 @@ void machine_init(struct vm *vm)
 {
 	struct chardev *serial[MAX_SERIALS] = {0}, *debugcon = NULL;
 	struct or_gate *com[2];
-	struct i8042 *keyboard;
 
 	for (int i = 0; i < MAX_SERIALS; i++)
 		if (machine_has_serial(vm, i))
@@ -142,7 +141,7 @@ void machine_init(struct vm *vm)
 	vm->ferr = ferr_create(vm, pic_irq(vm->pic, IRQ_FERR));
 	pit_create(vm, vm->pic);
 	rtc_create(vm, pic_irq(vm->pic, IRQ_RTC));
-	keyboard = i8042_create(vm, pic_irq(vm->pic, IRQ_KEYBOARD), pic_irq(vm->pic, IRQ_MOUSE));
+	vm->keyboard = i8042_create(vm, pic_irq(vm->pic, IRQ_KEYBOARD), pic_irq(vm->pic, IRQ_MOUSE));
 	pci_host_create(vm, sysctl_create(vm));
 	acpi_pm_create(vm, pic_irq(vm->pic, IRQ_SCI));
 	com[0] = or_gate_create(vm, "com-odd-irq", pic_irq(vm->pic, IRQ_COM_ODD));
@@ -158,7 +157,7 @@ void machine_init(struct vm *vm)
 	if (vm->opt.vga)
 		vm->vga = vga_create(vm);
 	pthread_mutex_unlock(&vm->lock);
-	display_open(vm, keyboard);
+	display_open(vm);
 }
 
 void machine_free(struct vm *vm)
@@ -173,6 +172,7 @@ void machine_free(struct vm *vm)
 	}
 	vm->pic = NULL;
 	vm->ferr = NULL;
+	vm->keyboard = NULL;
 	vm->port_count = 0;
 	memset(vm->port_index, 0, sizeof(vm->port_index));
 	memory_reset_map(&vm->mem);

@@ -24,6 +24,7 @@ struct pic;
 struct loader;
 struct chardev;
 struct vga;
+struct i8042;
 struct display;
 
 /* Why the machine ends. */
@@ -53,6 +54,7 @@ struct vm {
 	struct loader *loader;	  /* vcpu_run loads from it at start and at every reset */
 	struct ferr *ferr;	  /* where the vCPU reports x87 errors with CR0.NE clear */
 	struct vga *vga;	  /* NULL under -vga none */
+	struct i8042 *keyboard;	  /* keys and movement go there */
 	struct display *display;  /* those who show its screen; display.c's */
 	struct pic *pic;	  /* the vCPU acknowledges interrupts here: pic_ack() */
 

@@ -343,16 +343,12 @@ void ps2_mouse_reset(struct ps2_mouse *m)
 /* The knocks are sequences of sample rates: 200, 100, 80 asks for a wheel, 200, 200, 80 for five buttons as well. */
 static void mouse_knock(struct ps2_mouse *m, u8 rate)
 {
-	if (m->knock == 1 && rate == 100)
-		m->knock = 2;
-	else if (m->knock == 1 && rate == 200)
-		m->knock = 3;
-	else if (m->knock == 2 && rate == 80)
-		m->id = MAX(m->id, 3), m->knock = 0;
-	else if (m->knock == 3 && rate == 80)
-		m->id = 4, m->knock = 0;
-	else
-		m->knock = rate == 200;
+	if (rate == 80 && m->knock[0] == 200 && m->knock[1] == 100)
+		m->id = 3;
+	else if (rate == 80 && m->knock[0] == 200 && m->knock[1] == 200)
+		m->id = 4;
+	m->knock[0] = m->knock[1];
+	m->knock[1] = rate;
 }
 
 static int take_movement(s32 *sum, int low, int high)
@@ -376,15 +372,17 @@ static void mouse_packet(struct ps2_mouse *m)
 		push(&m->out, (u8)dz);
 	else if (m->id == 4)
 		push(&m->out, (dz & 15) | (m->buttons >> 3 & 3) << 4);
-	m->changed = m->dx || m->dy || (m->id && m->dz);
+	m->changed = m->dx || m->dy || m->dz;
 }
 
 void ps2_mouse_move(struct ps2_mouse *m, int dx, int dy, int dz, u8 buttons)
 {
 	m->dx = MIN(MAX(m->dx + dx, -MOUSE_MOVE_MAX), MOUSE_MOVE_MAX);
 	m->dy = MIN(MAX(m->dy + dy, -MOUSE_MOVE_MAX), MOUSE_MOVE_MAX);
+	if (!m->id)
+		dz = 0;
 	m->dz = MIN(MAX(m->dz + dz, -MOUSE_WHEEL_MAX), MOUSE_WHEEL_MAX);
-	m->changed = m->changed || dx || dy || (dz && m->id) || buttons != m->buttons;
+	m->changed = m->changed || dx || dy || dz || buttons != m->buttons;
 	m->buttons = buttons & 0x1f;
 }
 
@@ -471,7 +469,7 @@ static void mouse_command(struct ps2_mouse *m, u8 cmd)
 	case CMD_RESET:
 		mouse_defaults(m);
 		forget_movement(m);
-		m->id = m->knock = 0;
+		m->id = 0;
 		m->wrap = false;
 		push(&m->out, PS2_PASSED);
 		push(&m->out, 0x00);
@@ -506,7 +504,7 @@ void ps2_mouse_save(const struct ps2_mouse *m, struct state *s)
 	state_put_u8(s, m->reporting);
 	state_put_u8(s, m->wrap);
 	state_put_u8(s, m->id);
-	state_put_u8(s, m->knock);
+	state_put(s, m->knock, sizeof(m->knock));
 	state_put_u8(s, m->buttons);
 	state_put_u8(s, m->changed);
 	state_put_u32(s, (u32)m->dx);
@@ -536,7 +534,7 @@ void ps2_mouse_load(struct ps2_mouse *m, struct state *s)
 	m->reporting = state_get_bool(s);
 	m->wrap = state_get_bool(s);
 	m->id = state_get_u8_max(s, 4);
-	m->knock = state_get_u8_max(s, 3);
+	state_get(s, m->knock, sizeof(m->knock));
 	m->buttons = state_get_u8_max(s, 0x1f);
 	m->changed = state_get_bool(s);
 	m->dx = get_movement(s, MOUSE_MOVE_MAX);

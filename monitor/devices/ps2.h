@@ -38,9 +38,9 @@ struct ps2_mouse {
 	u8 pending;
 	u8 rate, resolution, last;
 	bool scale2, remote, reporting, wrap;
-	u8 id;	    /* 0, 3 with a wheel, 4 with a wheel and five buttons */
-	u8 knock;   /* how much of the knock that asks for one was heard: sample rates 200, 100 or 200, 80 */
-	u8 buttons; /* bit 0 left, 1 right, 2 middle, 3 and 4 the others */
+	u8 id;	     /* 0, 3 with a wheel, 4 with a wheel and five buttons */
+	u8 knock[2]; /* the last sample rates: part of the knock that asks for a wheel */
+	u8 buttons;  /* bit 0 left, 1 right, 2 middle, 3 and 4 the others */
 	bool changed;
 	s32 dx, dy, dz; /* not yet reported; dy positive upwards, dz towards the user */
 };

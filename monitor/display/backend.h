@@ -12,7 +12,6 @@
 #include "monitor/types.h"
 
 struct vm;
-struct i8042;
 struct vnc;
 struct curses;
 struct vnc_option;
@@ -59,9 +58,9 @@ int picture_write_png(const char *path, const struct frame *f);
 int picture_write_text(const char *path, const struct text_screen *t, bool is_text);
 
 /* ---- displays; without the lock, main thread. open: fatal() if it cannot be had ---- */
-struct vnc *vnc_open(struct vm *vm, struct i8042 *keyboard, const struct vnc_option *option);
+struct vnc *vnc_open(struct vm *vm, const struct vnc_option *option);
 void vnc_close(struct vnc *v);
-struct curses *curses_open(struct vm *vm, struct i8042 *keyboard);
+struct curses *curses_open(struct vm *vm);
 void curses_close(struct curses *c);
 void curses_resume(struct curses *c);
 

@@ -39,7 +39,6 @@
 
 struct curses {
 	struct vm *vm;
-	struct i8042 *keyboard;
 	struct display_thread thread;
 	SCREEN *screen;
 	struct vga_view view;
@@ -65,12 +64,12 @@ static void type_key(struct curses *c, u16 code, unsigned mods)
 	pthread_mutex_lock(&c->vm->lock);
 	for (unsigned i = 0; i < ARRAY_SIZE(held); i++)
 		if (mods & held[i].mod)
-			i8042_key(c->keyboard, held[i].code, true);
-	i8042_key(c->keyboard, code, true);
-	i8042_key(c->keyboard, code, false);
+			i8042_key(c->vm->keyboard, held[i].code, true);
+	i8042_key(c->vm->keyboard, code, true);
+	i8042_key(c->vm->keyboard, code, false);
 	for (unsigned i = ARRAY_SIZE(held); i-- > 0;)
 		if (mods & held[i].mod)
-			i8042_key(c->keyboard, held[i].code, false);
+			i8042_key(c->vm->keyboard, held[i].code, false);
 	pthread_mutex_unlock(&c->vm->lock);
 }
 
@@ -207,7 +206,7 @@ static unsigned key_room(struct curses *c)
 	unsigned room;
 
 	pthread_mutex_lock(&c->vm->lock);
-	room = i8042_key_room(c->keyboard);
+	room = i8042_key_room(c->vm->keyboard);
 	pthread_mutex_unlock(&c->vm->lock);
 	return room;
 }
@@ -373,7 +372,7 @@ static void register_leave(void)
 	terminal_set_leave(leave);
 }
 
-struct curses *curses_open(struct vm *vm, struct i8042 *keyboard)
+struct curses *curses_open(struct vm *vm)
 {
 	static const int handled[] = {SIGTSTP, SIGWINCH, SIGINT, SIGTERM};
 	struct sigaction old[ARRAY_SIZE(handled)];
@@ -382,7 +381,6 @@ struct curses *curses_open(struct vm *vm, struct i8042 *keyboard)
 	if (!c)
 		fatal("out of memory");
 	c->vm = vm;
-	c->keyboard = keyboard;
 	if (!isatty(STDOUT_FILENO) || !terminal_raw(STDIN_FILENO))
 		fatal("-display curses: standard input and output must be a terminal");
 	/* Characters beyond ASCII need a locale that has them. */

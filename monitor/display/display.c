@@ -111,7 +111,7 @@ static void shot_due(void *opaque)
 
 /* ---- life ---- */
 
-void display_open(struct vm *vm, struct i8042 *keyboard)
+void display_open(struct vm *vm)
 {
 	struct display *d;
 
@@ -134,9 +134,9 @@ void display_open(struct vm *vm, struct i8042 *keyboard)
 	}
 	pthread_mutex_unlock(&vm->lock);
 	if (vm->opt.vnc.on)
-		d->vnc = vnc_open(vm, keyboard, &vm->opt.vnc);
+		d->vnc = vnc_open(vm, &vm->opt.vnc);
 	if (vm->opt.curses)
-		d->curses = curses_open(vm, keyboard);
+		d->curses = curses_open(vm);
 }
 
 void display_close(struct vm *vm)

@@ -3,10 +3,9 @@
 #define RINGER_DISPLAY_H
 
 struct vm;
-struct i8042;
 
 /* Opens what vm->opt asks for; fatal() if it cannot be had. Start-up, without the lock, when all devices are there. */
-void display_open(struct vm *vm, struct i8042 *keyboard);
+void display_open(struct vm *vm);
 /* Writes the pictures that are due at the end, and ends all displays. Without the lock, before the devices go. */
 void display_close(struct vm *vm);
 /* The process was stopped and goes on: the terminal is drawn anew. Any thread. */

@@ -25,7 +25,6 @@
 
 struct vnc {
 	struct vm *vm;
-	struct i8042 *keyboard;
 	struct display_thread thread;
 	rfbScreenInfoPtr screen;
 	int listen_fd;
@@ -48,7 +47,7 @@ static struct vnc *of_client(rfbClientPtr client)
 
 static void press(struct vnc *v, u16 code, bool down)
 {
-	i8042_key(v->keyboard, code, down);
+	i8042_key(v->vm->keyboard, code, down);
 }
 
 /*
@@ -84,7 +83,7 @@ static void on_pointer(int mask, int x, int y, rfbClientPtr client)
 	u8 buttons = (u8)((mask & 1) | (mask & 4) >> 1 | (mask & 2) << 1);
 
 	pthread_mutex_lock(&v->vm->lock);
-	i8042_mouse(v->keyboard, x - v->x, v->y - y, wheel, buttons);
+	i8042_mouse(v->vm->keyboard, x - v->x, v->y - y, wheel, buttons);
 	pthread_mutex_unlock(&v->vm->lock);
 	v->x = x;
 	v->y = y;
@@ -256,14 +255,13 @@ static int listen_on(const struct vnc_option *o)
 	return fd;
 }
 
-struct vnc *vnc_open(struct vm *vm, struct i8042 *keyboard, const struct vnc_option *option)
+struct vnc *vnc_open(struct vm *vm, const struct vnc_option *option)
 {
 	struct vnc *v = calloc(1, sizeof(*v));
 
 	if (!v)
 		fatal("out of memory");
 	v->vm = vm;
-	v->keyboard = keyboard;
 	v->listen_fd = listen_on(option);
 	display_snapshot(vm, &v->view);
 	if (!vga_draw(&v->view, &v->frame))
