@@ -33,6 +33,11 @@ void display_thread_woken(struct display_thread *t);
 /* Tells it to stop, and waits for it. */
 void display_thread_stop(struct display_thread *t);
 
+/*
+ * Waits until the guest's keyboard has room for a key and its modifiers, while the guest takes any: one that has taken none for half a
+ * second is not waited for again until it does. *stalled is the caller's, 0 at first. Without the lock.
+ */
+void display_wait_for_keyboard(struct vm *vm, unsigned *stalled);
 /* Without the lock. */
 void display_snapshot(struct vm *vm, struct vga_view *v);
 

@@ -28,9 +28,6 @@
 #define ESCAPE	     1 /* Ctrl-A */
 #define ESCAPE_DELAY 25
 #define HELP_NS	     (5 * NS_PER_SEC)
-#define KEYS_AT_ONCE 4 /* a key and its modifiers */
-#define STALL_MS     5
-#define STALL_ROUNDS 100
 #define MOD_SHIFT    1
 #define MOD_CTRL     2
 #define MOD_ALT	     4
@@ -201,27 +198,12 @@ static bool read_key(struct curses *c)
 	return true;
 }
 
-static unsigned key_room(struct curses *c)
-{
-	unsigned room;
-
-	pthread_mutex_lock(&c->vm->lock);
-	room = i8042_key_room(c->vm->keyboard);
-	pthread_mutex_unlock(&c->vm->lock);
-	return room;
-}
-
 /* What the guest's keyboard has no room for waits in the terminal; if the guest takes none for a while it is lost, for Ctrl-A must work. */
 static void read_keys(struct curses *c)
 {
-	while (key_room(c) >= KEYS_AT_ONCE || c->stalled >= STALL_ROUNDS) {
-		if (!read_key(c))
-			return;
-		if (key_room(c) >= KEYS_AT_ONCE)
-			c->stalled = 0;
-	}
-	c->stalled++;
-	poll(NULL, 0, STALL_MS);
+	do
+		display_wait_for_keyboard(c->vm, &c->stalled);
+	while (read_key(c));
 }
 
 /* ---- output ---- */

@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "monitor/devices/i8042.h"
 #include "monitor/display/backend.h"
 #include "monitor/log.h"
 #include "monitor/vm.h"
@@ -35,6 +37,26 @@ void display_snapshot(struct vm *vm, struct vga_view *v)
 	pthread_mutex_lock(&vm->lock);
 	vga_snapshot(vm->vga, v);
 	pthread_mutex_unlock(&vm->lock);
+}
+
+#define KEYS_AT_ONCE 4 /* a key and its modifiers */
+#define STALL_NS     5000000
+#define STALL_ROUNDS 100
+
+void display_wait_for_keyboard(struct vm *vm, unsigned *stalled)
+{
+	for (;; ++*stalled) {
+		unsigned room;
+
+		pthread_mutex_lock(&vm->lock);
+		room = i8042_key_room(vm->keyboard);
+		pthread_mutex_unlock(&vm->lock);
+		if (room >= KEYS_AT_ONCE)
+			*stalled = 0;
+		if (room >= KEYS_AT_ONCE || *stalled >= STALL_ROUNDS)
+			return;
+		nanosleep(&(struct timespec){.tv_nsec = STALL_NS}, NULL);
+	}
 }
 
 /* ---- threads ---- */

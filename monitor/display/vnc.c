@@ -36,6 +36,7 @@ struct vnc {
 	bool shift;
 	int x, y;
 	unsigned buttons;
+	unsigned stalled; /* display_wait_for_keyboard's */
 };
 
 /* ---- input ---- */
@@ -62,6 +63,8 @@ static void on_key(rfbBool down, rfbKeySym keysym, rfbClientPtr client)
 
 	if (!code)
 		return;
+	if (down)
+		display_wait_for_keyboard(v->vm, &v->stalled);
 	pthread_mutex_lock(&v->vm->lock);
 	other = down && keysym_is_text(keysym) && shift != v->shift;
 	if (other)
