@@ -329,9 +329,9 @@ void i8042_key(struct i8042 *c, u16 code, bool down)
 	i8042_update(c);
 }
 
-unsigned i8042_key_room(const struct i8042 *c)
+bool i8042_key_ready(const struct i8042 *c)
 {
-	return ps2_keyboard_room(&c->kbd);
+	return ps2_keyboard_ready(&c->kbd);
 }
 
 void i8042_mouse(struct i8042 *c, int dx, int dy, int dz, u8 buttons)

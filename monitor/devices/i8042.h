@@ -13,8 +13,8 @@ struct i8042;
 struct i8042 *i8042_create(struct vm *vm, struct irq irq_kbd, struct irq irq_aux);
 /* A key goes down (again, where it repeats) or up; codes as in ps2.h. What there is no room for is lost. */
 void i8042_key(struct i8042 *c, u16 code, bool down);
-/* How many presses there is room for. */
-unsigned i8042_key_room(const struct i8042 *c);
+/* Whether the guest has taken all keys, so that one with all its modifiers has room. */
+bool i8042_key_ready(const struct i8042 *c);
 /* The mouse moved: dx to the right, dy upwards, dz towards the user; buttons: bit 0 left, 1 right, 2 middle. */
 void i8042_mouse(struct i8042 *c, int dx, int dy, int dz, u8 buttons);
 

@@ -157,20 +157,39 @@ static unsigned key_bytes(u8 set, u16 code, bool down, u8 *out)
 	return n;
 }
 
-void ps2_keyboard_key(struct ps2_keyboard *k, u16 code, bool down)
+static bool queue_key(struct ps2_keyboard *k, u16 code, bool down)
 {
 	u8 bytes[KEY_BYTES_MAX];
 	unsigned n = key_bytes(k->set, code, down, bytes);
 
-	if (!k->scanning || k->keys.count + n > (down ? PS2_KEYS / 2 : PS2_KEYS))
-		return;
+	if (k->keys.count + n > (down ? PS2_PRESSES : PS2_KEYS))
+		return false;
 	for (unsigned i = 0; i < n; i++)
 		k->keys.bytes[(k->keys.first + k->keys.count++) % PS2_KEYS] = bytes[i];
+	return true;
 }
 
-unsigned ps2_keyboard_room(const struct ps2_keyboard *k)
+void ps2_keyboard_key(struct ps2_keyboard *k, u16 code, bool down)
 {
-	return k->keys.count < PS2_KEYS / 2 ? (PS2_KEYS / 2u - k->keys.count) / KEY_BYTES_MAX : 0;
+	struct ps2_keys *q = &k->keys;
+
+	if (!k->scanning || (down && q->owed_count))
+		return;
+	if ((q->owed_count || !queue_key(k, code, down)) && !down && q->owed_count < PS2_OWED)
+		q->owed[q->owed_count++] = code;
+}
+
+static void pay_owed(struct ps2_keyboard *k)
+{
+	struct ps2_keys *q = &k->keys;
+
+	while (q->owed_count && queue_key(k, q->owed[0], false))
+		memmove(q->owed, q->owed + 1, --q->owed_count * sizeof(q->owed[0]));
+}
+
+bool ps2_keyboard_ready(const struct ps2_keyboard *k)
+{
+	return !k->keys.count && !k->keys.owed_count;
 }
 
 bool ps2_keyboard_pop(struct ps2_keyboard *k, u8 *byte)
@@ -182,21 +201,33 @@ bool ps2_keyboard_pop(struct ps2_keyboard *k, u8 *byte)
 	*byte = k->keys.bytes[k->keys.first];
 	k->keys.first = (k->keys.first + 1) % PS2_KEYS;
 	k->keys.count--;
+	pay_owed(k);
 	return true;
+}
+
+static void forget_keys(struct ps2_keyboard *k)
+{
+	k->keys.count = k->keys.owed_count = 0;
 }
 
 static void keys_save(const struct ps2_keys *q, struct state *s)
 {
-	state_put_u16(s, q->count);
+	state_put_u8(s, (u8)q->count);
 	for (unsigned i = 0; i < q->count; i++)
 		state_put_u8(s, q->bytes[(q->first + i) % PS2_KEYS]);
+	state_put_u8(s, q->owed_count);
+	for (unsigned i = 0; i < q->owed_count; i++)
+		state_put_u16(s, q->owed[i]);
 }
 
 static void keys_load(struct ps2_keys *q, struct state *s)
 {
 	q->first = 0;
-	q->count = (u16)state_at_most(s, state_get_u16(s), PS2_KEYS);
+	q->count = state_get_u8_max(s, PS2_KEYS);
 	state_get(s, q->bytes, q->count);
+	q->owed_count = state_get_u8_max(s, PS2_OWED);
+	for (unsigned i = 0; i < q->owed_count; i++)
+		q->owed[i] = state_get_u16(s);
 }
 
 /* ---- keyboard ---- */
@@ -263,18 +294,18 @@ static void keyboard_command(struct ps2_keyboard *k, u8 cmd)
 		break;
 	case CMD_DISABLE:
 		keyboard_defaults(k);
-		k->keys.count = 0;
+		forget_keys(k);
 		k->scanning = false;
 		break;
 	case CMD_DEFAULTS:
 		keyboard_defaults(k);
-		k->keys.count = 0;
+		forget_keys(k);
 		break;
 	case KBD_ALL_FIRST ... KBD_ALL_LAST:
 		break;
 	case CMD_RESET:
 		keyboard_defaults(k);
-		k->keys.count = 0;
+		forget_keys(k);
 		k->scanning = true;
 		push(&k->out, PS2_ACK);
 		push(&k->out, PS2_PASSED);

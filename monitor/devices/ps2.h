@@ -17,12 +17,19 @@ struct ps2_queue {
 	u8 bytes[PS2_QUEUE];
 };
 
-/* Codes of keys: a press must leave the other half to the releases of what is held. */
-#define PS2_KEYS 256
+/*
+ * Codes of keys. Kernels take a controller that has more than 16 bytes for them for none, so it is as small as a real keyboard's: presses
+ * beyond PS2_PRESSES bytes are lost, releases that find no room are owed.
+ */
+#define PS2_KEYS    16
+#define PS2_PRESSES 12
+#define PS2_OWED    8
 
 struct ps2_keys {
 	u16 first, count; /* a ring */
 	u8 bytes[PS2_KEYS];
+	u8 owed_count;
+	u16 owed[PS2_OWED]; /* releases still to be queued; no press before them */
 };
 
 struct ps2_keyboard {
@@ -57,8 +64,8 @@ bool ps2_keyboard_pop(struct ps2_keyboard *k, u8 *byte);
 bool ps2_mouse_pop(struct ps2_mouse *m, u8 *byte);
 /* A key goes down (again, where it repeats) or up. A press for which there is no room is lost, as is all while the guest scans none. */
 void ps2_keyboard_key(struct ps2_keyboard *k, u16 code, bool down);
-/* How many presses there is room for. */
-unsigned ps2_keyboard_room(const struct ps2_keyboard *k);
+/* Whether the guest has taken all keys, so that one with all its modifiers has room. */
+bool ps2_keyboard_ready(const struct ps2_keyboard *k);
 /* Movement (dy upwards, dz towards the user) and the buttons as they are now. What the guest is slow to take adds up, within bounds. */
 void ps2_mouse_move(struct ps2_mouse *m, int dx, int dy, int dz, u8 buttons);
 

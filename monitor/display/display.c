@@ -39,21 +39,20 @@ void display_snapshot(struct vm *vm, struct vga_view *v)
 	pthread_mutex_unlock(&vm->lock);
 }
 
-#define KEYS_AT_ONCE 4 /* a key and its modifiers */
-#define STALL_NS     5000000
-#define STALL_ROUNDS 100
+#define STALL_NS     2000000
+#define STALL_ROUNDS 250
 
 void display_wait_for_keyboard(struct vm *vm, unsigned *stalled)
 {
 	for (;; ++*stalled) {
-		unsigned room;
+		bool ready;
 
 		pthread_mutex_lock(&vm->lock);
-		room = i8042_key_room(vm->keyboard);
+		ready = i8042_key_ready(vm->keyboard);
 		pthread_mutex_unlock(&vm->lock);
-		if (room >= KEYS_AT_ONCE)
+		if (ready)
 			*stalled = 0;
-		if (room >= KEYS_AT_ONCE || *stalled >= STALL_ROUNDS)
+		if (ready || *stalled >= STALL_ROUNDS)
 			return;
 		nanosleep(&(struct timespec){.tv_nsec = STALL_NS}, NULL);
 	}
