@@ -57,7 +57,8 @@
 #define OUT_AUX_OBF 0x20
 #define IN_UNLOCKED 0x80
 
-#define ANSWERS 4
+#define ANSWERS	      4
+#define OWED_DELAY_NS 2000000ull
 
 struct answer {
 	u8 byte, aux;
@@ -74,6 +75,7 @@ struct i8042 {
 	u8 byte;
 	struct answer answers[ANSWERS]; /* the controller's own */
 	u8 answer_count;
+	struct timer owed; /* armed while the keyboard owes releases (ps2.h) */
 	struct ps2_keyboard kbd;
 	struct ps2_mouse mouse;
 };
@@ -105,8 +107,18 @@ static void i8042_update(struct i8042 *c)
 	}
 	if (!c->full && !(ccb & CCB_AUX_OFF) && ps2_mouse_pop(&c->mouse, &byte))
 		i8042_set_output(c, byte, true);
+	if (ps2_keyboard_owes(&c->kbd) && !c->owed.armed)
+		timer_mod(&c->owed, clock_ns(&c->vm->clock) + OWED_DELAY_NS);
 	irq_set(&c->irq_kbd, c->full && !c->aux && (ccb & CCB_KBD_INT));
 	irq_set(&c->irq_aux, c->full && c->aux && (ccb & CCB_AUX_INT));
+}
+
+static void i8042_pay(void *opaque)
+{
+	struct i8042 *c = opaque;
+
+	ps2_keyboard_pay(&c->kbd);
+	i8042_update(c);
 }
 
 /* An answer of the controller; a guest that never reads loses those that do not fit. */
@@ -260,6 +272,7 @@ static void i8042_reset(void *opaque)
 	c->last_cmd = c->full = c->aux = c->breaking = false;
 	c->byte = 0;
 	c->answer_count = 0;
+	timer_del(&c->owed);
 	ps2_keyboard_reset(&c->kbd);
 	c->kbd.scanning = true;
 	ps2_mouse_reset(&c->mouse);
@@ -282,6 +295,8 @@ static void i8042_save(void *opaque, struct state *s)
 		state_put_u8(s, c->answers[i].byte);
 		state_put_u8(s, c->answers[i].aux);
 	}
+	state_put_u8(s, c->owed.armed);
+	state_put_u64(s, c->owed.armed ? c->owed.deadline : 0);
 	ps2_keyboard_save(&c->kbd, s);
 	ps2_mouse_save(&c->mouse, s);
 }
@@ -295,6 +310,8 @@ static void i8042_load(void *opaque, struct state *s)
 {
 	struct i8042 *c = opaque;
 	struct i8042 n = {.vm = c->vm, .irq_kbd = c->irq_kbd, .irq_aux = c->irq_aux};
+	u64 deadline;
+	bool armed;
 
 	state_get(s, n.ram, sizeof(n.ram));
 	n.pending = state_get_u8(s);
@@ -308,19 +325,28 @@ static void i8042_load(void *opaque, struct state *s)
 		n.answers[i].byte = state_get_u8(s);
 		n.answers[i].aux = state_get_bool(s);
 	}
+	armed = state_get_bool(s);
+	deadline = state_get_u64_max(s, armed ? UINT64_MAX / 2 : 0);
 	ps2_keyboard_load(&n.kbd, s);
 	ps2_mouse_load(&n.mouse, s);
 	if (!takes_byte(n.pending))
 		s->error = true;
 	if (s->error)
 		return;
+	timer_del(&c->owed);
+	n.owed = c->owed;
 	*c = n;
+	if (armed)
+		timer_mod(&c->owed, deadline);
 	i8042_update(c);
 }
 
 static void i8042_free(void *opaque)
 {
-	free(opaque);
+	struct i8042 *c = opaque;
+
+	timer_del(&c->owed);
+	free(c);
 }
 
 void i8042_key(struct i8042 *c, u16 code, bool down)
@@ -349,6 +375,7 @@ struct i8042 *i8042_create(struct vm *vm, struct irq irq_kbd, struct irq irq_aux
 	c->vm = vm;
 	c->irq_kbd = irq_kbd;
 	c->irq_aux = irq_aux;
+	timer_init(&c->owed, vm, i8042_pay, c);
 	i8042_reset(c);
 	io_register(vm, &(struct port_range){I8042_DATA, I8042_DATA, 1, i8042_read_data, i8042_write, c});
 	io_register(vm, &(struct port_range){I8042_COMMAND, I8042_COMMAND, 1, i8042_read_status, i8042_write, c});

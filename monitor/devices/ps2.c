@@ -179,7 +179,12 @@ void ps2_keyboard_key(struct ps2_keyboard *k, u16 code, bool down)
 		q->owed[q->owed_count++] = code;
 }
 
-static void pay_owed(struct ps2_keyboard *k)
+bool ps2_keyboard_owes(const struct ps2_keyboard *k)
+{
+	return k->keys.owed_count && !k->keys.count;
+}
+
+void ps2_keyboard_pay(struct ps2_keyboard *k)
 {
 	struct ps2_keys *q = &k->keys;
 
@@ -201,7 +206,6 @@ bool ps2_keyboard_pop(struct ps2_keyboard *k, u8 *byte)
 	*byte = k->keys.bytes[k->keys.first];
 	k->keys.first = (k->keys.first + 1) % PS2_KEYS;
 	k->keys.count--;
-	pay_owed(k);
 	return true;
 }
 

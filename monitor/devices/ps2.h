@@ -18,11 +18,11 @@ struct ps2_queue {
 };
 
 /*
- * Codes of keys. Kernels take a controller that has more than 16 bytes for them for none, so it is as small as a real keyboard's: presses
- * beyond PS2_PRESSES bytes are lost, releases that find no room are owed.
+ * Codes of keys. A kernel that reads more than 16 bytes before it has told a controller anything takes it for none; so here are 15, and one
+ * in the controller. Presses beyond PS2_PRESSES bytes are lost, releases that find no room are owed until ps2_keyboard_pay.
  */
-#define PS2_KEYS    16
-#define PS2_PRESSES 12
+#define PS2_KEYS    15
+#define PS2_PRESSES 11
 #define PS2_OWED    8
 
 struct ps2_keys {
@@ -64,6 +64,9 @@ bool ps2_keyboard_pop(struct ps2_keyboard *k, u8 *byte);
 bool ps2_mouse_pop(struct ps2_mouse *m, u8 *byte);
 /* A key goes down (again, where it repeats) or up. A press for which there is no room is lost, as is all while the guest scans none. */
 void ps2_keyboard_key(struct ps2_keyboard *k, u16 code, bool down);
+/* Whether releases are owed and the guest has taken all else; queues those, a moment after the guest has seen that there was no more. */
+bool ps2_keyboard_owes(const struct ps2_keyboard *k);
+void ps2_keyboard_pay(struct ps2_keyboard *k);
 /* Whether the guest has taken all keys, so that one with all its modifiers has room. */
 bool ps2_keyboard_ready(const struct ps2_keyboard *k);
 /* Movement (dy upwards, dz towards the user) and the buttons as they are now. What the guest is slow to take adds up, within bounds. */

@@ -44,6 +44,8 @@ void display_snapshot(struct vm *vm, struct vga_view *v)
 
 void display_wait_for_keyboard(struct vm *vm, unsigned *stalled)
 {
+	bool waited = false;
+
 	for (;; ++*stalled) {
 		bool ready;
 
@@ -52,8 +54,10 @@ void display_wait_for_keyboard(struct vm *vm, unsigned *stalled)
 		pthread_mutex_unlock(&vm->lock);
 		if (ready)
 			*stalled = 0;
-		if (ready || *stalled >= STALL_ROUNDS)
+		if ((ready && !waited) || *stalled >= STALL_ROUNDS)
 			return;
+		/* Once more when it is ready, lest a guest that empties the controller never sees the end. */
+		waited = !ready;
 		nanosleep(&(struct timespec){.tv_nsec = STALL_NS}, NULL);
 	}
 }

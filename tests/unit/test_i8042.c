@@ -359,14 +359,19 @@ START_TEST(keys_are_bounded)
 		key(0x1c + i, false);
 	key(0x15, true);
 	ck_assert(!i8042_key_ready(kbc));
-	for (; (byte = take(false)) >= 0; n++) {
+	while ((byte = take(false)) >= 0) {
 		makes += byte == 0x1e;
 		breaks += byte >= 0x80;
-		ck_assert_int_ne(byte, 0x10);
+		n++;
 	}
+	ck_assert_uint_le(n, 16);
+	/* The rest comes when the guest has seen that there was no more. */
+	rig_advance(rig, 5 * MS);
+	for (; (byte = take(false)) >= 0; breaks++)
+		ck_assert_int_ge(byte, 0x80);
 	/* Linux finds no controller where it can read more than 16 bytes before it has told anything. */
 	ck_assert_uint_ge(makes, 10);
-	ck_assert_uint_le(makes, 13);
+	ck_assert_uint_le(makes, 12);
 	ck_assert_uint_eq(breaks, 6);
 	ck_assert(i8042_key_ready(kbc));
 }
