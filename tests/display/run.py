@@ -112,7 +112,7 @@ def vnc(run):
     number = free_display()
     serial, png, text = run.path("serial"), run.path("end.png"), run.path("end.txt")
     machine = run.start("-nographic", "-serial", f"file:{serial}", "-vnc", f":{number}", "-screenshot", png, "-screentext", text,
-                        "-screentext", run.path("early.txt") + ",at=0.001")
+                        "-screentext", run.path("early.txt") + ",at=1")
     client = connect(5900 + number)
     run.check("the screen's size", (client.width, client.height) == (720, 400))
     # Characters that need Shift come without one; their keys must get it.
@@ -122,7 +122,7 @@ def vnc(run):
     client.key(0xffe1, 1)  # Shift held by the client: a symbol of its own layout that needs none here
     client.key(ord("1"))
     client.key(0xffe1, 0)
-    client.type("\nprintf '\\033[?25l\\033[2J\\033[H\\033[1;33;44mRinger \\xc9\\xcd\\xbb\\033[0m done'; read x\n")
+    client.type("\nprintf '\\033[?25l\\033[2J\\033[H\\033[1;33;44mRinger \\xe2\\x95\\x94\\xe2\\x95\\x90\\xe2\\x95\\x97\\033[0m done'; read x\n")
     seen, deadline = 0, time.monotonic() + 20
     while not seen and time.monotonic() < deadline:
         seen = client.update(incremental=True)
@@ -205,9 +205,9 @@ def curses(run):
     run.check("typed", answer(type_line, serial, r"C-42_\{d\}"))
     run.check("the screen is taken", "\x1b[?1049h" in machine.text or machine.read(1) and "\x1b[?1049h" in machine.text)
     # Cursor up brings the line back, Ctrl-U removes it; Home, function keys and Alt do no harm.
-    machine.send("\x1b[A\x15\x1bOP\x1bx\x15echo up-$((1+1)) >/dev/ttyS0\r")
+    machine.send("\x1bOA\x15\x1bOP\x1bx\x15echo up-$((1+1)) >/dev/ttyS0\r")
     time.sleep(1)
-    machine.send("\x1b[A\r")
+    machine.send("\x1bOA\r")
     deadline = time.monotonic() + 20
     while contents(serial).count("up-2") < 2 and time.monotonic() < deadline:
         machine.read(0.1)
