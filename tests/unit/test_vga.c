@@ -884,11 +884,11 @@ END_TEST
 Suite *vga_suite(void);
 Suite *vga_suite(void)
 {
-	const TTest *const tests[] = {registers,	       attribute_flip_flop, dac,	   retrace,	     planar_modes,
-					     wide_accesses,    memory_map_select,   odd_even_text, direct_window,    text_picture,
-					     cursor_and_blink, text_cells,	    mode13,	   mode_x,	     planar_picture,
-					     line_compare,     cga_picture,	    blank,	   absurd_registers, vbe_registers,
-					     vbe_pictures,     eight_bit_dac,	    pci_function,  saved_state,	     random_accesses};
+	const TTest *const tests[] = {registers,	attribute_flip_flop, dac,	    retrace,	      planar_modes,
+				      wide_accesses,	memory_map_select,   odd_even_text, direct_window,    text_picture,
+				      cursor_and_blink, text_cells,	     mode13,	    mode_x,	      planar_picture,
+				      line_compare,	cga_picture,	     blank,	    absurd_registers, vbe_registers,
+				      vbe_pictures,	eight_bit_dac,	     pci_function,  saved_state,      random_accesses};
 	Suite *s = suite_create("vga");
 	TCase *t = tcase_create("vga");
 
