@@ -19,6 +19,7 @@
 #include "monitor/devices/pci.h"
 #include "monitor/devices/piix3.h"
 #include "monitor/devices/piix4_pm.h"
+#include "monitor/devices/vga.h"
 #include "monitor/log.h"
 
 #define BDA	      0x400u
@@ -200,6 +201,32 @@ static void load_chip_set(struct vm *vm)
 		pci_assign(vm->pci, irq_of_line);
 }
 
+/* Text mode 3, which a PC's firmware leaves, and its BIOS data. */
+static void load_screen(struct vm *vm)
+{
+	static const struct {
+		u16 at;
+		u8 value;
+	} data[] = {
+		{0x449, 3},				     /* video mode */
+		{0x44a, 80},				     /* columns */
+		{0x44c, 0x00}, {0x44d, 0x10},		     /* bytes of a page */
+		{0x460, 14},   {0x461, 13},		     /* cursor: last and first line */
+		{0x463, 0xd4}, {0x464, 0x03},		     /* CRT controller's port */
+		{0x484, 24},				     /* last row */
+		{0x485, 16},				     /* lines of a character */
+		{0x487, 0x60}, {0x488, 0xf9}, {0x489, 0x51}, /* 256 KiB, enhanced colour display, VGA */
+	};
+
+	if (!vm->vga)
+		return;
+	pthread_mutex_lock(&vm->lock);
+	vga_set_text_mode(vm->vga);
+	pthread_mutex_unlock(&vm->lock);
+	for (size_t i = 0; i < ARRAY_SIZE(data); i++)
+		load_write(vm, data[i].at, &data[i].value, 1);
+}
+
 /* Multiboot 2 specification 3.1.1: in the first 32 KiB, 8-byte aligned, the four header fields sum to zero. */
 static bool is_multiboot2(const struct image *k)
 {
@@ -271,6 +298,7 @@ void loader_load(struct loader *l, struct vm *vm, struct boot_entry *entry)
 	}
 	load_chip_set(vm);
 	load_bios_data(vm);
+	load_screen(vm);
 	acpi_build(vm);
 	l->load(l, vm, entry);
 }

@@ -150,6 +150,9 @@ static void plan_initrd(struct loader *l, struct vm *vm, u64 end, u64 low_size)
 	i->addr = (u32)addr;
 }
 
+/* screen_info at the start of boot_params: cursor at 0, 0; mode 3, 80x25 on a VGA with 256 KiB, characters of 16 lines. */
+static const u8 text_screen[0x12] = {[0x06] = 3, [0x07] = 80, [0x0a] = 3, [0x0e] = 25, [0x0f] = 1, [0x10] = 16};
+
 static void load(struct loader *l, struct vm *vm, struct boot_entry *entry)
 {
 	const u8 *header = l->kernel.data;
@@ -159,6 +162,8 @@ static void load(struct loader *l, struct vm *vm, struct boot_entry *entry)
 	struct e820_entry map[E820_MAX];
 	unsigned count = load_e820(vm, map);
 
+	if (vm->vga)
+		memcpy(bp, text_screen, sizeof(text_screen));
 	memcpy(bp + BP_SETUP_HEADER, header + BP_SETUP_HEADER, header_end - BP_SETUP_HEADER);
 	put16(bp + BP_EXT_MEM_K, MIN(ext_k, 0xffffu));
 	put32(bp + BP_ALT_MEM_K, ext_k);

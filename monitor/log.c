@@ -140,6 +140,7 @@ void report(const char *fmt, ...)
 {
 	va_list ap;
 
+	terminal_leave_screen();
 	va_start(ap, fmt);
 	print_line(stderr, "ringer: ", fmt, ap);
 	va_end(ap);

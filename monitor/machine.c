@@ -29,6 +29,8 @@
 #include "monitor/devices/rtc.h"
 #include "monitor/devices/sysctl.h"
 #include "monitor/devices/uart.h"
+#include "monitor/devices/vga.h"
+#include "monitor/display/display.h"
 #include "monitor/firmware.h"
 #include "monitor/log.h"
 #include "monitor/storage.h"
@@ -164,7 +166,7 @@ void machine_init(struct vm *vm)
 	vm->ferr = ferr_create(vm, piix3_irq(vm->piix3, IRQ_FERR));
 	pit_set_ioapic(pit_create(vm, vm->pic), ioapic);
 	vm->rtc = rtc_create(vm, piix3_irq(vm->piix3, IRQ_RTC));
-	i8042_create(vm, piix3_irq(vm->piix3, IRQ_KEYBOARD), piix3_irq(vm->piix3, IRQ_MOUSE));
+	vm->keyboard = i8042_create(vm, piix3_irq(vm->piix3, IRQ_KEYBOARD), piix3_irq(vm->piix3, IRQ_MOUSE));
 	piix4_pm_create(vm->pci, acpi_pm_create(vm, piix3_irq(vm->piix3, IRQ_SCI)));
 	storage_create(vm);
 	lpt_create(vm, LPT1, piix3_irq(vm->piix3, IRQ_LPT1));
@@ -178,13 +180,19 @@ void machine_init(struct vm *vm)
 		debugcon_create(vm, debugcon);
 	if (vm->opt.debug_exit)
 		debug_exit_create(vm);
+	if (vm->opt.vga) {
+		vm->vga = vga_create(vm);
+		vga_attach_pci(vm->vga, vm->pci);
+	}
 	vm->fw_cfg = fw_cfg_create(vm);
 	firmware_tell(vm);
 	pthread_mutex_unlock(&vm->lock);
+	display_open(vm);
 }
 
 void machine_free(struct vm *vm)
 {
+	display_close(vm);
 	pthread_mutex_lock(&vm->lock);
 	while (vm->device_count) {
 		struct device *d = &vm->devices[--vm->device_count];
@@ -199,8 +207,9 @@ void machine_free(struct vm *vm)
 	vm->piix3 = NULL;
 	vm->rtc = NULL;
 	vm->fw_cfg = NULL;
-	memory_reset_map(&vm->mem);
+	vm->keyboard = NULL;
 	vm->port_count = 0;
 	memset(vm->port_index, 0, sizeof(vm->port_index));
+	memory_reset_map(&vm->mem);
 	pthread_mutex_unlock(&vm->lock);
 }

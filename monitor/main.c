@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "monitor/chardev.h"
+#include "monitor/display/display.h"
 #include "monitor/hostcheck.h"
 #include "monitor/load.h"
 #include "monitor/log.h"
@@ -81,6 +82,7 @@ static void on_signal(void *opaque, int fd, int revents)
 		break;
 	case SIGCONT:
 		terminal_resume();
+		display_resume(vm);
 		break;
 	default:
 		vm_request_exit(vm, VM_QUIT, 128 + (int)si.ssi_signo);

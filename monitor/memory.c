@@ -8,6 +8,7 @@
 #include "monitor/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -23,6 +24,9 @@
 
 void memory_reset_map(struct memory *m)
 {
+	/* A hole reads as zeros. Where the host cannot make one, contents stay, which only a machine made anew would see. */
+	if (m->board_used)
+		fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)m->ram_size, (off_t)m->board_used);
 	m->board_used = 0;
 	m->mmio_count = 0;
 	memset(m->board, 0, sizeof(m->board));

@@ -54,7 +54,7 @@ struct memory {
 /* Creates guest RAM of `size` bytes (overcommitted, zero). Returns 0 or -errno. */
 int memory_init(struct memory *m, u64 size);
 void memory_free(struct memory *m);
-/* The map as at the start: no board memory, no regions. Before devices are made, or when they are gone. */
+/* The map as at the start: no board memory (what it held is gone), no regions. Before devices are made, or when they are gone. */
 void memory_reset_map(struct memory *m);
 /* Start-up only. Returns an index for mmio_move. */
 unsigned mmio_register(struct memory *m, const struct mmio_range *r);

@@ -56,8 +56,14 @@
 	  "binary translation; flavour=auto|direct|checked, tb-size=MiB of translated code, max-maps=N host mappings, "                    \
 	  "verify=on to check every translation, lockstep=N: compare runs, see -accel help")                                               \
 	X("nographic", opt_nographic, NULL, "serial port 0 on this terminal; Ctrl-A h for help, Ctrl-A x to quit")                         \
-	X("display", opt_none, "none", "there is none")                                                                                    \
-	X("vga", opt_none, "none", "there is none")                                                                                        \
+	X("display", opt_display, "TYPE", "none (default), curses, or vnc=HOST:N[,password-file=F]; see also -nographic")                  \
+	X("curses", opt_curses, NULL, "the screen on this terminal; Ctrl-A h for help, Ctrl-A x to quit")                                  \
+	X("vnc", opt_vnc, "HOST:N[,PROP=V]",                                                                                               \
+	  "the screen by VNC on port 5900+N, on this host only unless HOST says otherwise; password-file=F: its first line is asked for")  \
+	X("screenshot", opt_screenshot, "FILE[,at=S]",                                                                                     \
+	  "write the screen to a PNG file S seconds after the start, or at=end; may be repeated")                                          \
+	X("screentext", opt_screentext, "FILE[,at=S]", "the same for the text screen, as UTF-8")                                           \
+	X("vga", opt_vga, "std|none", "the VGA; std has VBE modes in 16 MiB (default)")                                                    \
 	X("monitor", opt_none, "none", "there is none")                                                                                    \
 	X("serial", opt_serial, "DEV", "next serial port: stdio, file:F, unix:F[,server=on][,wait=off], pty, none, null")                  \
 	X("debugcon", opt_debugcon, "DEV", "debug console on port 0xe9")                                                                   \
@@ -93,7 +99,7 @@ static const struct option {
 
 /* One "key=value" (or "key", with an empty value) of a comma-separated list. */
 struct item {
-	char key[32], value[64];
+	char key[32], value[256];
 	bool has_value;
 };
 
@@ -312,6 +318,121 @@ static void opt_nographic(struct options *o, const char *name, const char *arg)
 	(void)name;
 	(void)arg;
 	o->nographic = true;
+}
+
+/* "HOST:N" of a VNC display; HOST may be an IPv6 address in brackets. */
+static void parse_vnc_address(struct vnc_option *v, const char *name, const char *s)
+{
+	const char *colon = strrchr(s, ':');
+	size_t n = colon ? (size_t)(colon - s) : 0;
+
+	if (!colon)
+		fatal("-%s: '%s' is not HOST:N", name, s);
+	if (n >= 2 && s[0] == '[' && s[n - 1] == ']')
+		s++, n -= 2;
+	if (n >= sizeof(v->host))
+		fatal("-%s: the host's name is too long", name);
+	memset(v->host, 0, sizeof(v->host));
+	memcpy(v->host, s, n);
+	v->port = (u16)(5900 + number_between(name, "the display's number", colon + 1, 0, 65535 - 5900));
+	v->on = true;
+}
+
+/* What follows HOST:N. */
+static void vnc_properties(struct vnc_option *v, const char *name, const char *arg)
+{
+	bool password = false;
+	struct item it;
+
+	while (next_item(name, &arg, &it)) {
+		if (strcmp(it.key, "password") == 0 && (!it.has_value || !strcmp(it.value, "on") || !strcmp(it.value, "off")))
+			password = strcmp(it.value, "off") != 0;
+		else if (strcmp(it.key, "password-file") == 0 && *it.value)
+			memcpy(v->password_file, it.value, sizeof(v->password_file));
+		else
+			fatal("-%s: invalid property '%s'", name, it.key);
+	}
+	if (password && !v->password_file[0])
+		fatal("-%s: password=on: give the password as the first line of a file, with password-file=FILE", name);
+}
+
+static void opt_vnc(struct options *o, const char *name, const char *arg)
+{
+	struct item it;
+
+	if (strcmp(arg, "none") == 0) {
+		o->vnc.on = false;
+		return;
+	}
+	next_item(name, &arg, &it);
+	if (it.has_value)
+		fatal("-%s: '%s=%s' is not HOST:N", name, it.key, it.value);
+	parse_vnc_address(&o->vnc, name, it.key);
+	vnc_properties(&o->vnc, name, arg);
+}
+
+static void opt_display(struct options *o, const char *name, const char *arg)
+{
+	struct item it;
+
+	next_item(name, &arg, &it);
+	if (strcmp(it.key, "vnc") == 0 && it.has_value) {
+		parse_vnc_address(&o->vnc, name, it.value);
+		vnc_properties(&o->vnc, name, arg);
+		return;
+	}
+	if (arg || it.has_value || (strcmp(it.key, "none") != 0 && strcmp(it.key, "curses") != 0))
+		fatal("-%s: '%s' is not supported: 'none', 'curses' and 'vnc=HOST:N' are there", name, it.key);
+	o->curses = strcmp(it.key, "curses") == 0;
+}
+
+static void opt_curses(struct options *o, const char *name, const char *arg)
+{
+	(void)name;
+	(void)arg;
+	o->curses = true;
+}
+
+static void opt_vga(struct options *o, const char *name, const char *arg)
+{
+	if (strcmp(arg, "std") != 0 && strcmp(arg, "none") != 0)
+		fatal("-%s: '%s' is not supported: 'std' and 'none' are there", name, arg);
+	o->vga = strcmp(arg, "std") == 0;
+}
+
+static void add_shot(struct options *o, const char *name, const char *arg, bool text)
+{
+	const char *at = NULL;
+	struct shot_option *s;
+	double seconds;
+	char *end;
+
+	if (o->shot_count == MAX_SHOTS)
+		fatal("-%s: there can be %d of them", name, MAX_SHOTS);
+	s = &o->shots[o->shot_count++];
+	/* The file's name may have commas of its own. */
+	for (const char *p = arg; (p = strstr(p, ",at=")); p++)
+		at = p;
+	*s = (struct shot_option){.path = arg, .path_len = at ? (size_t)(at - arg) : strlen(arg), .text = text};
+	if (!s->path_len)
+		fatal("-%s: needs a file's name", name);
+	s->at_end = !at || strcmp(at + 4, "end") == 0;
+	if (s->at_end)
+		return;
+	seconds = strtod(at + 4, &end);
+	if (end == at + 4 || *end || !(seconds >= 0 && seconds <= 1e9))
+		fatal("-%s: at=%s: 'end', or seconds after the start", name, at + 4);
+	s->at_ns = (u64)(seconds * 1e9);
+}
+
+static void opt_screenshot(struct options *o, const char *name, const char *arg)
+{
+	add_shot(o, name, arg, false);
+}
+
+static void opt_screentext(struct options *o, const char *name, const char *arg)
+{
+	add_shot(o, name, arg, true);
 }
 
 /* What QEMU has and Ringer has not: absent is the one choice. */
@@ -662,11 +783,26 @@ static const struct option *find_option(const char *name)
 	return NULL;
 }
 
+static void check_displays(const struct options *o)
+{
+	bool stdio = o->debugcon && strcmp(o->debugcon, "stdio") == 0;
+
+	for (unsigned i = 0; i < o->serial_count; i++)
+		stdio = stdio || strcmp(o->serial[i], "stdio") == 0;
+	if (o->curses && o->nographic)
+		fatal("-display: curses cannot be used with -nographic");
+	if (o->curses && stdio)
+		fatal("-display: curses needs the terminal, which is another device's: stdio");
+	if (!o->vga && (o->curses || o->vnc.on || o->shot_count))
+		fatal("-vga: with 'none' there is no screen to show");
+}
+
 void options_parse(struct options *o, int argc, char **argv)
 {
 	*o = (struct options){
 		.ram_size = RAM_DEFAULT,
 		.flavour = FLAVOUR_AUTO,
+		.vga = true,
 		.tc_size = TC_DEFAULT,
 		.debugcon_iobase = 0xe9,
 		.debug_exit_iobase = 0x501,
@@ -692,6 +828,7 @@ void options_parse(struct options *o, int argc, char **argv)
 		fatal("-accel: lockstep-from, -to, -ram and -show say how lockstep=N is done, which is not asked for");
 	if (!o->kernel && (o->initrd || o->append))
 		fatal("-%s: only with -kernel", o->initrd ? "initrd" : "append");
+	check_displays(o);
 	if (!o->serial_count)
-		o->serial[o->serial_count++] = "stdio";
+		o->serial[o->serial_count++] = o->curses ? "null" : "stdio";
 }

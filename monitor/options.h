@@ -11,6 +11,23 @@
 #define MAX_CHARDEVS	  4
 #define MAX_FW_CFG	  8
 
+/* -vnc HOST:N */
+struct vnc_option {
+	bool on;
+	char host[64]; /* empty: loopback */
+	u16 port;
+	char password_file[256]; /* empty: no password */
+};
+
+/* -screenshot FILE,at=SECONDS and -screentext: the file's name is the first path_len bytes of path. */
+#define MAX_SHOTS 32
+struct shot_option {
+	const char *path;
+	size_t path_len;
+	bool text, at_end;
+	u64 at_ns; /* vm time */
+};
+
 /* How memory operands of guest user code are translated: always checked, always direct, or direct where an address space is hot. */
 enum flavour { FLAVOUR_CHECKED, FLAVOUR_DIRECT, FLAVOUR_AUTO };
 
@@ -57,6 +74,11 @@ struct options {
 	struct drive_option drives[MAX_DRIVES];
 	unsigned drive_count;
 	bool snapshot; /* -snapshot: of every drive that can be written to */
+	bool vga;      /* -vga std, or none */
+	bool curses;   /* -display curses */
+	struct vnc_option vnc;
+	struct shot_option shots[MAX_SHOTS];
+	unsigned shot_count;
 	bool no_reboot, no_shutdown;
 	const char *log_file;
 	u32 log_mask;

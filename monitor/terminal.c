@@ -2,7 +2,7 @@
  * The host terminal's modes.
  *
  * Invariant: `saved` and `raw` are written before `raw_fd` is published, and never again, so a signal handler that sees raw_fd >= 0 reads
- * whole settings.
+ * whole settings. `leave` likewise is written while leave_len is 0.
  */
 #include "monitor/terminal.h"
 
@@ -10,11 +10,14 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <termios.h>
 #include <unistd.h>
 
 static struct termios saved, raw;
 static _Atomic int raw_fd = -1;
+static char leave[TERMINAL_LEAVE_MAX];
+static _Atomic int leave_len;
 
 /* SIGTTOU would stop a background job here; the setting is made all the same, and the shell makes its own when it takes the terminal. */
 static void set_attributes(int fd, const struct termios *t)
@@ -56,10 +59,35 @@ void terminal_resume(void)
 		set_attributes(fd, &raw);
 }
 
+void terminal_set_leave(const char *sequence)
+{
+	size_t n = sequence ? strnlen(sequence, sizeof(leave)) : 0;
+
+	atomic_store(&leave_len, 0);
+	if (n)
+		memcpy(leave, sequence, n);
+	atomic_store(&leave_len, (int)n);
+}
+
+bool terminal_has_screen(void)
+{
+	return atomic_load(&leave_len) != 0;
+}
+
+void terminal_leave_screen(void)
+{
+	int n = atomic_exchange(&leave_len, 0), saved_errno = errno;
+
+	/* If the terminal does not take it there is nobody to tell. */
+	if (n && write(STDOUT_FILENO, leave, (size_t)n) < 0)
+		errno = saved_errno;
+}
+
 void terminal_restore(void)
 {
 	int fd = atomic_load(&raw_fd), saved_errno = errno;
 
+	terminal_leave_screen();
 	if (fd >= 0)
 		set_attributes(fd, &saved);
 	errno = saved_errno;

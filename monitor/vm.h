@@ -28,6 +28,9 @@ struct rtc;
 struct fw_cfg;
 struct loader;
 struct chardev;
+struct vga;
+struct i8042;
+struct display;
 
 /* Why the machine ends. */
 enum vm_exit {
@@ -59,10 +62,13 @@ struct vm {
 	struct lapic *lapic;	  /* the vCPU acknowledges interrupts here: lapic_ack() */
 	struct pic *pic;	  /* NULL lapic: here, pic_ack() */
 	struct pci_bus *pci;
-	struct piix3 *piix3;   /* ISA devices' interrupt lines: piix3_irq() */
-	struct rtc *rtc;       /* CMOS: rtc_set_cmos() */
-	struct fw_cfg *fw_cfg; /* what firmware is told: fw_cfg_add_file() */
-	bool hard_reset;       /* the reset asked for is the whole board's, not only the processor's; lock held */
+	struct piix3 *piix3;	 /* ISA devices' interrupt lines: piix3_irq() */
+	struct rtc *rtc;	 /* CMOS: rtc_set_cmos() */
+	struct fw_cfg *fw_cfg;	 /* what firmware is told: fw_cfg_add_file() */
+	bool hard_reset;	 /* the reset asked for is the whole board's, not only the processor's; lock held */
+	struct vga *vga;	 /* NULL under -vga none */
+	struct i8042 *keyboard;	 /* keys and movement go there */
+	struct display *display; /* those who show its screen; display.c's */
 
 	_Atomic int exit_reason; /* enum vm_exit */
 	int exit_status;

@@ -61,6 +61,7 @@ suite fuzz tests/fuzz/run.sh
 suite diff make --no-print-directory MODE="$mode" diff
 if scripts/fetch-guests.sh && scripts/mkinitramfs.sh; then
 	suite lockstep python3 tests/lockstep/run.py --runner "$ringer"
+	suite display python3 tests/display/run.py --runner "$ringer"
 	suite boot python3 tests/boot/run.py --runner "$ringer"
 else
 	echo "FAIL boot: Debian's kernels cannot be had, so nothing was booted or run in lockstep"

@@ -1,6 +1,6 @@
 /*
- * The 8042 controller. What the machine needs of it is reset and the A20 gate; the keyboard and the mouse (ps2.c) answer their probes,
- * and nobody types on them: there is no host display to type at.
+ * The 8042 controller: reset, the A20 gate, and the way of the keyboard's and the mouse's bytes (ps2.c). Displays type and point by
+ * i8042_key and i8042_mouse.
  *
  * Invariants: a byte is in the output buffer (`full`), or every source that may deliver has none. The controller's own answers come first,
  * then the keyboard, then the mouse. An interrupt line is high exactly while a byte of its device is in the output buffer and its interrupt
@@ -57,7 +57,8 @@
 #define OUT_AUX_OBF 0x20
 #define IN_UNLOCKED 0x80
 
-#define ANSWERS 4
+#define ANSWERS	      4
+#define OWED_DELAY_NS 2000000ull
 
 struct answer {
 	u8 byte, aux;
@@ -70,9 +71,11 @@ struct i8042 {
 	u8 pending; /* the command that waits for its byte at port 60h; 0: none */
 	bool last_cmd;
 	bool full, aux; /* the output buffer */
+	bool breaking;	/* translation has met a break prefix, and its code is due */
 	u8 byte;
 	struct answer answers[ANSWERS]; /* the controller's own */
 	u8 answer_count;
+	struct timer owed; /* armed while the keyboard owes releases (ps2.h) */
 	struct ps2_keyboard kbd;
 	struct ps2_mouse mouse;
 };
@@ -84,23 +87,6 @@ static void i8042_set_output(struct i8042 *c, u8 byte, bool aux)
 	c->aux = aux;
 }
 
-/* What the controller makes of the few set 2 codes that a keyboard sends without a key: identifiers and set numbers (8042 translation
- * table). */
-static u8 translate(u8 code)
-{
-	switch (code) {
-	case 0x01:
-		return 0x43;
-	case 0x02:
-		return 0x41;
-	case 0x03:
-		return 0x3f;
-	case 0x83:
-		return 0x41;
-	}
-	return code;
-}
-
 static void i8042_update(struct i8042 *c)
 {
 	u8 ccb = c->ram[0], byte;
@@ -110,12 +96,29 @@ static void i8042_update(struct i8042 *c)
 		c->answer_count--;
 		memmove(c->answers, c->answers + 1, c->answer_count * sizeof(c->answers[0]));
 	}
-	if (!c->full && !(ccb & CCB_KBD_OFF) && ps2_pop(&c->kbd.out, &byte))
-		i8042_set_output(c, ccb & CCB_XLATE ? translate(byte) : byte, false);
-	if (!c->full && !(ccb & CCB_AUX_OFF) && ps2_pop(&c->mouse.out, &byte))
+	while (!c->full && !(ccb & CCB_KBD_OFF) && ps2_keyboard_pop(&c->kbd, &byte)) {
+		/* Translated, the break prefix becomes bit 7 of the code that follows it. */
+		if ((ccb & CCB_XLATE) && byte == 0xf0) {
+			c->breaking = true;
+			continue;
+		}
+		i8042_set_output(c, ccb & CCB_XLATE ? ps2_set1(byte) | (c->breaking ? 0x80 : 0) : byte, false);
+		c->breaking = false;
+	}
+	if (!c->full && !(ccb & CCB_AUX_OFF) && ps2_mouse_pop(&c->mouse, &byte))
 		i8042_set_output(c, byte, true);
+	if (ps2_keyboard_owes(&c->kbd) && !c->owed.armed)
+		timer_mod(&c->owed, clock_ns(&c->vm->clock) + OWED_DELAY_NS);
 	irq_set(&c->irq_kbd, c->full && !c->aux && (ccb & CCB_KBD_INT));
 	irq_set(&c->irq_aux, c->full && c->aux && (ccb & CCB_AUX_INT));
+}
+
+static void i8042_pay(void *opaque)
+{
+	struct i8042 *c = opaque;
+
+	ps2_keyboard_pay(&c->kbd);
+	i8042_update(c);
 }
 
 /* An answer of the controller; a guest that never reads loses those that do not fit. */
@@ -266,9 +269,10 @@ static void i8042_reset(void *opaque)
 	memset(c->ram, 0, sizeof(c->ram));
 	c->ram[0] = CCB_XLATE | CCB_AUX_OFF | CCB_SYS | CCB_KBD_INT;
 	c->pending = 0;
-	c->last_cmd = c->full = c->aux = false;
+	c->last_cmd = c->full = c->aux = c->breaking = false;
 	c->byte = 0;
 	c->answer_count = 0;
+	timer_del(&c->owed);
 	ps2_keyboard_reset(&c->kbd);
 	c->kbd.scanning = true;
 	ps2_mouse_reset(&c->mouse);
@@ -284,12 +288,15 @@ static void i8042_save(void *opaque, struct state *s)
 	state_put_u8(s, c->last_cmd);
 	state_put_u8(s, c->full);
 	state_put_u8(s, c->aux);
+	state_put_u8(s, c->breaking);
 	state_put_u8(s, c->byte);
 	state_put_u8(s, c->answer_count);
 	for (unsigned i = 0; i < c->answer_count; i++) {
 		state_put_u8(s, c->answers[i].byte);
 		state_put_u8(s, c->answers[i].aux);
 	}
+	state_put_u8(s, c->owed.armed);
+	state_put_u64(s, c->owed.armed ? c->owed.deadline : 0);
 	ps2_keyboard_save(&c->kbd, s);
 	ps2_mouse_save(&c->mouse, s);
 }
@@ -303,34 +310,63 @@ static void i8042_load(void *opaque, struct state *s)
 {
 	struct i8042 *c = opaque;
 	struct i8042 n = {.vm = c->vm, .irq_kbd = c->irq_kbd, .irq_aux = c->irq_aux};
+	u64 deadline;
+	bool armed;
 
 	state_get(s, n.ram, sizeof(n.ram));
 	n.pending = state_get_u8(s);
 	n.last_cmd = state_get_bool(s);
 	n.full = state_get_bool(s);
 	n.aux = state_get_bool(s);
+	n.breaking = state_get_bool(s);
 	n.byte = state_get_u8(s);
 	n.answer_count = state_get_u8_max(s, ANSWERS);
 	for (unsigned i = 0; i < n.answer_count; i++) {
 		n.answers[i].byte = state_get_u8(s);
 		n.answers[i].aux = state_get_bool(s);
 	}
+	armed = state_get_bool(s);
+	deadline = state_get_u64_max(s, armed ? UINT64_MAX / 2 : 0);
 	ps2_keyboard_load(&n.kbd, s);
 	ps2_mouse_load(&n.mouse, s);
 	if (!takes_byte(n.pending))
 		s->error = true;
 	if (s->error)
 		return;
+	timer_del(&c->owed);
+	n.owed = c->owed;
 	*c = n;
+	if (armed)
+		timer_mod(&c->owed, deadline);
 	i8042_update(c);
 }
 
 static void i8042_free(void *opaque)
 {
-	free(opaque);
+	struct i8042 *c = opaque;
+
+	timer_del(&c->owed);
+	free(c);
 }
 
-void i8042_create(struct vm *vm, struct irq irq_kbd, struct irq irq_aux)
+void i8042_key(struct i8042 *c, u16 code, bool down)
+{
+	ps2_keyboard_key(&c->kbd, code, down);
+	i8042_update(c);
+}
+
+bool i8042_key_ready(const struct i8042 *c)
+{
+	return ps2_keyboard_ready(&c->kbd);
+}
+
+void i8042_mouse(struct i8042 *c, int dx, int dy, int dz, u8 buttons)
+{
+	ps2_mouse_move(&c->mouse, dx, dy, dz, buttons);
+	i8042_update(c);
+}
+
+struct i8042 *i8042_create(struct vm *vm, struct irq irq_kbd, struct irq irq_aux)
 {
 	struct i8042 *c = calloc(1, sizeof(*c));
 
@@ -339,8 +375,10 @@ void i8042_create(struct vm *vm, struct irq irq_kbd, struct irq irq_aux)
 	c->vm = vm;
 	c->irq_kbd = irq_kbd;
 	c->irq_aux = irq_aux;
+	timer_init(&c->owed, vm, i8042_pay, c);
 	i8042_reset(c);
 	io_register(vm, &(struct port_range){I8042_DATA, I8042_DATA, 1, i8042_read_data, i8042_write, c});
 	io_register(vm, &(struct port_range){I8042_COMMAND, I8042_COMMAND, 1, i8042_read_status, i8042_write, c});
-	device_register(vm, &(struct device){"i8042", 1, c, i8042_reset, i8042_save, i8042_load, i8042_free});
+	device_register(vm, &(struct device){"i8042", 2, c, i8042_reset, i8042_save, i8042_load, i8042_free});
+	return c;
 }

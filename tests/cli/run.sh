@@ -90,6 +90,15 @@ wrong 'e1000' -nographic -kernel "$dir/good" -device e1000
 wrong 'iobase' -nographic -kernel "$dir/good" -device isa-debug-exit,iobase=x
 wrong 'iobase' -nographic -kernel "$dir/good" -device isa-debug-exit,iobase=0x12345
 
+# Displays
+wrong 'gtk' -kernel "$dir/good" -display gtk
+wrong 'must be a terminal' -kernel "$dir/good" -display curses
+wrong 'cannot be used with -nographic' -nographic -kernel "$dir/good" -display curses
+wrong 'No such file' -nographic -kernel "$dir/good" -vnc "127.0.0.1:9,password=on,password-file=$dir/none"
+wrong 'first line is empty' -nographic -kernel "$dir/good" -vnc "127.0.0.1:9,password-file=$dir/empty"
+wrong 'cannot listen on 192.0.2.1' -nographic -kernel "$dir/good" -vnc 192.0.2.1:9
+wrong 'at=soon' -nographic -kernel "$dir/good" -screenshot "$dir/shot.png,at=soon"
+
 # Files
 kernel 'No such file' none
 kernel 'is a directory' .

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""SeaBIOS on Ringer: it comes to its end without a drive, and boots a floppy image that fw_cfg gives it.
+"""SeaBIOS on Ringer: it comes to its end without a drive, and boots a floppy.
 
 usage: tests/firmware/run.py RINGER
 The boot sector loads the second one by INT 13h, prints it to COM1 and resets the machine by port CF9h.
@@ -54,11 +54,11 @@ def main():
         image = os.path.join(d, "f")
         with open(image, "wb") as f:
             f.write((SECTOR.ljust(510, b"\0") + b"\x55\xaa" + TEXT + b"\r\n\0").ljust(1474560, b"\0"))
-        floppy = ("-fw_cfg", f"name=floppyimg/f,file={image}")
+        floppy = ("-fda", image, "-snapshot")
         for flavour in ("auto", "direct", "checked"):
             accel = ("-accel", f"bt,flavour={flavour},verify=on")
             out, status = run(ringer, 30, b"never", 1, *floppy, *accel, "-no-reboot")
-            verdict(TEXT in out and status == 0, f"floppy image, {flavour}")
+            verdict(TEXT in out and status == 0, f"floppy, {flavour}")
         out, _ = run(ringer, 30, TEXT, 20, *floppy)
         verdict(out.count(TEXT) >= 20, "twenty resets")
     return failed != 0

@@ -28,6 +28,9 @@ static int fuzz_clock_gettime(int which, struct timespec *ts);
 #include "monitor/chardev_backend.h"
 #include "monitor/devices/acpi_pm.h"
 #include "monitor/devices/lapic.h"
+#include "monitor/devices/i8042.h"
+#include "monitor/devices/pic.h"
+#include "monitor/devices/vga.h"
 #include "monitor/machine.h"
 #include "monitor/state.h"
 #include "tests/fuzz/fuzz.h"
@@ -125,6 +128,7 @@ static void create(struct machine *m)
 		m->vm->opt.debug_exit = true;
 		m->vm->opt.debug_exit_iobase = 0x501;
 		m->vm->opt.debug_exit_iosize = 2;
+		m->vm->opt.vga = true;
 		m->vm->vcpu = &m->cpu;
 	} else {
 		REQUIRE(event_init(m->vm) == 0, "no event loop");
@@ -187,12 +191,15 @@ static void access_memory(struct input *in, bool write)
 {
 	u8 range = take8(in);
 	unsigned size = 1u << (range >> 6) % 3;
-	u16 offset = take16(in);
+	u32 offset = take16(in);
 	u32 value = write ? take32(in) : 0, got[2] = {0};
 
 	if (!vm_of(0)->mem.mmio_count)
 		return;
 	const struct mmio_range *r = &vm_of(0)->mem.mmio[(range & 0x3f) % vm_of(0)->mem.mmio_count];
+	/* The VGA's window is larger than 16 bits reach. */
+	if (r->size > 0x10000)
+		offset = offset << 1 | (range & 1);
 	for (int i = 0; i < 2; i++) {
 		if (write)
 			mmio_write(vm_of(i), r->base + offset % (r->size + 4), value, size);
@@ -225,6 +232,41 @@ static void pass_time(u64 ns)
 	}
 	now_ns = end;
 	fire();
+}
+
+/* Keys and movement, as a display hands them over. */
+static void type_and_point(struct input *in)
+{
+	u16 code = take16(in);
+	u8 what = take8(in);
+
+	for (int i = 0; i < 2; i++) {
+		if (what & 1)
+			i8042_key(vm_of(i)->keyboard, code, what & 2);
+		else
+			i8042_mouse(vm_of(i)->keyboard, (s8)code, (s8)(code >> 8), (what & 6) - 3, what >> 3);
+	}
+}
+
+/* Pictures of both screens, alike if the machines are. */
+static void look(void)
+{
+	static struct frame frame[2];
+	static struct text_screen text[2];
+
+	for (int i = 0; i < 2; i++) {
+		struct vga_view v;
+
+		vga_snapshot(vm_of(i)->vga, &v);
+		REQUIRE(vga_draw(&v, &frame[i]), "no picture");
+		REQUIRE(frame[i].width <= VGA_MAX_WIDTH && frame[i].height <= VGA_MAX_HEIGHT, "%ux%u", frame[i].width, frame[i].height);
+		vga_text(&v, &text[i]);
+	}
+	if (!twins)
+		return;
+	compare("width", frame[0].width, frame[1].width);
+	compare("height", frame[0].height, frame[1].height);
+	REQUIRE(!memcmp(frame[0].pixels, frame[1].pixels, 4ul * frame[0].width * frame[0].height), "the pictures differ");
 }
 
 static void host_input(struct input *in)
@@ -283,11 +325,29 @@ static void check_same_state(struct device *d, const struct state *expect)
 	state_free(&s);
 }
 
+/* Video memory belongs to the memory, which is saved as a whole: what there is of it, for most is holes. */
+static void copy_board_memory(struct vm *from, struct vm *to)
+{
+	off_t start = (off_t)from->mem.ram_size, end = start + (off_t)from->mem.board_used;
+
+	fallocate(to->mem.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start, end - start);
+	for (off_t at = start; at < end;) {
+		off_t data = lseek(from->mem.fd, at, SEEK_DATA), hole;
+
+		if (data < 0 || data >= end)
+			break;
+		hole = lseek(from->mem.fd, data, SEEK_HOLE);
+		at = MIN(hole, end);
+		memcpy(to->mem.ram + data, from->mem.ram + data, (size_t)(at - data));
+	}
+}
+
 static void load_all(void)
 {
 	struct vm *from = vm_of(0), *to = vm_of(1);
 
 	to->clock = from->clock;
+	copy_board_memory(from, to);
 	for (unsigned i = 0; i < from->device_count; i++) {
 		struct device *d = &to->devices[i];
 		struct state s;
@@ -361,7 +421,12 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 			host_input(&in);
 			break;
 		case 11:
-			acknowledge();
+			if (op >> 4 == 1)
+				type_and_point(&in);
+			else if (op >> 4 == 2)
+				look();
+			else
+				acknowledge();
 			break;
 		case 12:
 			load_all();

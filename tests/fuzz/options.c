@@ -53,6 +53,13 @@ static void check_options(char **argv, int argc)
 	REQUIRE(o.serial_count >= 1 && o.serial_count <= MAX_SERIALS, "%u serial ports", o.serial_count);
 	for (unsigned i = 0; i < o.serial_count; i++)
 		REQUIRE(o.serial[i], "serial port %u is nothing", i);
+	REQUIRE(o.shot_count <= MAX_SHOTS, "%u pictures", o.shot_count);
+	for (unsigned i = 0; i < o.shot_count; i++)
+		REQUIRE(in_args(o.shots[i].path, argv, argc) && o.shots[i].path_len && strlen(o.shots[i].path) >= o.shots[i].path_len,
+			"picture %u", i);
+	REQUIRE(!o.vnc.on || (o.vnc.port >= 5900 && memchr(o.vnc.host, 0, sizeof(o.vnc.host)) &&
+			      memchr(o.vnc.password_file, 0, sizeof(o.vnc.password_file))),
+		"VNC");
 	REQUIRE(o.flavour <= FLAVOUR_AUTO, "flavour %d", (int)o.flavour);
 	REQUIRE(!o.max_maps || o.max_maps >= 300, "max-maps %u", o.max_maps);
 	REQUIRE(o.debug_exit_iosize >= 1 && o.debug_exit_iosize <= 4 && o.debug_exit_iobase + o.debug_exit_iosize <= 0x10000,

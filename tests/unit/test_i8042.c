@@ -2,6 +2,7 @@
 #include <check.h>
 
 #include "monitor/devices/i8042.h"
+#include "monitor/devices/ps2.h"
 #include "tests/unit/device_harness.h"
 
 #define STATUS 0x64
@@ -9,6 +10,7 @@
 
 static struct rig *rig;
 static struct wire irq1, irq12;
+static struct i8042 *kbc;
 
 static void setup(void)
 {
@@ -16,7 +18,7 @@ static void setup(void)
 	irq1 = irq12 = (struct wire){0};
 	rig->vm->mem.a20_open = true;
 	rig_lock(rig);
-	i8042_create(rig->vm, wire_irq(&irq1), wire_irq(&irq12));
+	kbc = i8042_create(rig->vm, wire_irq(&irq1), wire_irq(&irq12));
 	rig_unlock(rig);
 }
 
@@ -75,6 +77,20 @@ static void expect_mouse(u8 byte, const u8 *answer, int n)
 		const u8 answer[] = {__VA_ARGS__};                                                                                         \
 		expect_mouse(byte, answer, (int)sizeof(answer));                                                                           \
 	} while (0)
+
+static void key(u16 code, bool down)
+{
+	rig_lock(rig);
+	i8042_key(kbc, code, down);
+	rig_unlock(rig);
+}
+
+static void move(int dx, int dy, int dz, u8 buttons)
+{
+	rig_lock(rig);
+	i8042_mouse(kbc, dx, dy, dz, buttons);
+	rig_unlock(rig);
+}
 
 START_TEST(controller)
 {
@@ -153,13 +169,22 @@ START_TEST(mouse)
 	MOUSE(0xee, 0xfa);
 	MOUSE(0xf2, 0xf2);
 	MOUSE(0xec, 0xfa);
-	/* The wheel's magic knock leaves a standard mouse a standard mouse. */
+	/* The knocks for a wheel, and for two more buttons. */
 	MOUSE(0xf3, 0xfa);
 	MOUSE(200, 0xfa);
 	MOUSE(0xf3, 0xfa);
 	MOUSE(100, 0xfa);
 	MOUSE(0xf3, 0xfa);
 	MOUSE(80, 0xfa);
+	MOUSE(0xf2, 0xfa, 0x03);
+	MOUSE(0xf3, 0xfa);
+	MOUSE(200, 0xfa);
+	MOUSE(0xf3, 0xfa);
+	MOUSE(200, 0xfa);
+	MOUSE(0xf3, 0xfa);
+	MOUSE(80, 0xfa);
+	MOUSE(0xf2, 0xfa, 0x04);
+	MOUSE(0xff, 0xfa, 0xaa, 0x00);
 	MOUSE(0xf2, 0xfa, 0x00);
 	MOUSE(0xf6, 0xfa);
 	MOUSE(0xe9, 0xfa, 0x00, 0x02, 100);
@@ -234,8 +259,156 @@ START_TEST(saved_state)
 	out8(rig, DATA, 0xe9);
 	out8(rig, STATUS, 0x20);
 	out8(rig, STATUS, 0xd4);
+	key(0x1c, true);
+	key(0xe075, false);
+	move(700, -700, 9, 2);
 	check_saved_state(rig, other, "i8042");
 	rig_free(other);
+}
+END_TEST
+
+static void expect_bytes(bool aux, const u8 *bytes, int n)
+{
+	for (int i = 0; i < n; i++)
+		ck_assert_int_eq(take(aux), bytes[i]);
+	ck_assert_int_eq(take(aux), -1);
+}
+
+#define KEYS(...)                                                                                                                          \
+	do {                                                                                                                               \
+		const u8 bytes[] = {__VA_ARGS__};                                                                                          \
+		expect_bytes(false, bytes, (int)sizeof(bytes));                                                                            \
+	} while (0)
+#define PACKETS(...)                                                                                                                       \
+	do {                                                                                                                               \
+		const u8 bytes[] = {__VA_ARGS__};                                                                                          \
+		expect_bytes(true, bytes, (int)sizeof(bytes));                                                                             \
+	} while (0)
+
+START_TEST(keys)
+{
+	/* As a BIOS leaves it: translated to set 1. */
+	set_ccb(0x45);
+	key(0x1c, true);
+	ck_assert_uint_eq(irq1.rises, 1);
+	key(0x1c, false);
+	key(0xe075, true);
+	key(0xe075, false);
+	KEYS(0x1e, 0x9e, 0xe0, 0x48, 0xe0, 0xc8);
+	key(0x83, true); /* F7 */
+	KEYS(0x41);
+	key(PS2_PAUSE, true);
+	key(PS2_PAUSE, false);
+	KEYS(0xe1, 0x1d, 0x45, 0xe1, 0x9d, 0xc5);
+	key(PS2_PRINT, true);
+	key(PS2_PRINT, false);
+	KEYS(0xe0, 0x2a, 0xe0, 0x37, 0xe0, 0xb7, 0xe0, 0xaa);
+	/* As they are: set 2. */
+	set_ccb(0x05);
+	key(0x1c, true);
+	key(0x1c, false);
+	key(0xe075, false);
+	KEYS(0x1c, 0xf0, 0x1c, 0xe0, 0xf0, 0x75);
+	/* The keyboard's own sets 1 and 3. */
+	KBD(0xf0, 0xfa);
+	KBD(0x01, 0xfa);
+	key(0xe075, true);
+	key(0xe075, false);
+	KEYS(0xe0, 0x48, 0xe0, 0xc8);
+	KBD(0xf0, 0xfa);
+	KBD(0x03, 0xfa);
+	key(0xe075, true);
+	key(0xe075, false);
+	key(0x1c, true);
+	KEYS(0x63, 0xf0, 0x63, 0x1c);
+	/* Nobody scans the keys. */
+	KBD(0xf5, 0xfa);
+	key(0x1c, true);
+	ck_assert_int_eq(take(false), -1);
+}
+END_TEST
+
+START_TEST(keys_wait_for_answers)
+{
+	set_ccb(0x45);
+	key(0x1c, true);
+	key(0x32, true);
+	ck_assert_int_eq(take(false), 0x1e);
+	/* The second is in the output buffer already; others wait until the lamps are set, and none is lost. */
+	key(0x21, true);
+	out8(rig, DATA, 0xed);
+	ck_assert_int_eq(take(false), 0x30);
+	ck_assert_int_eq(take(false), 0xfa);
+	ck_assert_int_eq(take(false), -1);
+	out8(rig, DATA, 0x02);
+	KEYS(0xfa, 0x2e);
+}
+END_TEST
+
+START_TEST(keys_are_bounded)
+{
+	unsigned makes = 0, breaks = 0, n = 0;
+	int byte;
+
+	set_ccb(0x45);
+	ck_assert(i8042_key_ready(kbc));
+	for (u16 i = 0; i < 1000; i++)
+		key(0x1c, true);
+	/* Releases come all the same, in their order, and no press before them. */
+	for (u16 i = 0; i < 6; i++)
+		key(0x1c + i, false);
+	key(0x15, true);
+	ck_assert(!i8042_key_ready(kbc));
+	while ((byte = take(false)) >= 0) {
+		makes += byte == 0x1e;
+		breaks += byte >= 0x80;
+		n++;
+	}
+	ck_assert_uint_le(n, 16);
+	/* The rest comes when the guest has seen that there was no more. */
+	rig_advance(rig, 5 * MS);
+	for (; (byte = take(false)) >= 0; breaks++)
+		ck_assert_int_ge(byte, 0x80);
+	/* Linux finds no controller where it can read more than 16 bytes before it has told anything. */
+	ck_assert_uint_ge(makes, 10);
+	ck_assert_uint_le(makes, 12);
+	ck_assert_uint_eq(breaks, 6);
+	ck_assert(i8042_key_ready(kbc));
+}
+END_TEST
+
+START_TEST(movement)
+{
+	set_ccb(0x47);
+	move(5, 5, 0, 0);
+	ck_assert_int_eq(take(true), -1); /* not before it is told to report */
+	MOUSE(0xf4, 0xfa);
+	move(3, -2, 0, 1);
+	ck_assert_uint_ge(irq12.rises, 1);
+	/* While that packet is being read the rest adds up. */
+	move(10, 0, 0, 1);
+	move(300, 0, 0, 4);
+	PACKETS(0x29, 3, 0xfe, 0x0c, 255, 0, 0x0c, 55, 0);
+	move(0, 0, 3, 4); /* there is no wheel */
+	ck_assert_int_eq(take(true), -1);
+	MOUSE(0xf3, 0xfa);
+	MOUSE(200, 0xfa);
+	MOUSE(0xf3, 0xfa);
+	MOUSE(100, 0xfa);
+	MOUSE(0xf3, 0xfa);
+	MOUSE(80, 0xfa);
+	move(-1, 1, -1, 0);
+	PACKETS(0x18, 0xff, 1, 0xff);
+	/* What nobody reads is bounded. */
+	for (int i = 0; i < 1000; i++)
+		move(-1000, 1000, 100, 0);
+	for (int i = 0; take(true) >= 0; i++)
+		ck_assert_int_lt(i, 4 * 40);
+	/* On demand. */
+	MOUSE(0xf0, 0xfa);
+	move(1, 2, 0, 2);
+	ck_assert_int_eq(take(true), -1);
+	MOUSE(0xeb, 0xfa, 0x0a, 1, 2, 0);
 }
 END_TEST
 
@@ -258,6 +431,10 @@ Suite *i8042_suite(void)
 	tcase_add_test(t, interrupts);
 	tcase_add_test(t, disabled_ports_hold_their_bytes);
 	tcase_add_test(t, a20_and_reset);
+	tcase_add_test(t, keys);
+	tcase_add_test(t, keys_wait_for_answers);
+	tcase_add_test(t, keys_are_bounded);
+	tcase_add_test(t, movement);
 	tcase_add_test(t, saved_state);
 	tcase_add_test(t, hostile);
 	suite_add_tcase(s, t);

@@ -1,0 +1,90 @@
+/*
+ * Keysyms to keys. A display that is told characters, not keys, types them on a US keyboard, as QEMU's default does.
+ * Keysyms are X's (X Window System Protocol, appendix A; keysymdef.h); codes are set 2's.
+ */
+#include "monitor/devices/ps2.h"
+#include "monitor/display/backend.h"
+
+/* The four rows of characters: keys, what each types alone, and with Shift. */
+static const struct {
+	const char *plain, *shifted;
+	u8 codes[14];
+} rows[] = {
+	{"`1234567890-=", "~!@#$%^&*()_+", {0x0e, 0x16, 0x1e, 0x26, 0x25, 0x2e, 0x36, 0x3d, 0x3e, 0x46, 0x45, 0x4e, 0x55}},
+	{"qwertyuiop[]\\", "QWERTYUIOP{}|", {0x15, 0x1d, 0x24, 0x2d, 0x2c, 0x35, 0x3c, 0x43, 0x44, 0x4d, 0x54, 0x5b, 0x5d}},
+	{"asdfghjkl;'", "ASDFGHJKL:\"", {0x1c, 0x1b, 0x23, 0x2b, 0x34, 0x33, 0x3b, 0x42, 0x4b, 0x4c, 0x52}},
+	{"zxcvbnm,./ ", "ZXCVBNM<>? ", {0x1a, 0x22, 0x21, 0x2a, 0x32, 0x31, 0x3a, 0x41, 0x49, 0x4a, 0x29}},
+};
+
+static const struct {
+	u16 keysym, code;
+} others[] = {
+	{0xff08, 0x66},	     /* BackSpace */
+	{0xff09, 0x0d},	     /* Tab */
+	{0xfe20, 0x0d},	     /* ISO_Left_Tab: Shift and Tab */
+	{0xff0d, 0x5a},	     /* Return */
+	{0xff13, PS2_PAUSE}, /* Pause */
+	{0xff14, 0x7e},	     /* Scroll_Lock */
+	{0xff15, PS2_PRINT}, /* Sys_Req */
+	{0xff1b, 0x76},	     /* Escape */
+	{0xff50, 0xe06c},    /* Home */
+	{0xff51, 0xe06b},    /* Left */
+	{0xff52, 0xe075},    /* Up */
+	{0xff53, 0xe074},    /* Right */
+	{0xff54, 0xe072},    /* Down */
+	{0xff55, 0xe07d},    /* Page_Up */
+	{0xff56, 0xe07a},    /* Page_Down */
+	{0xff57, 0xe069},    /* End */
+	{0xff61, PS2_PRINT}, /* Print */
+	{0xff63, 0xe070},    /* Insert */
+	{0xff67, 0xe02f},    /* Menu */
+	{0xff7f, 0x77},	     /* Num_Lock */
+	{0xff8d, 0xe05a},    /* KP_Enter */
+	{0xff95, 0x6c},	     /* KP_Home.. */
+	{0xff96, 0x6b},		  {0xff97, 0x75}, {0xff98, 0x74}, {0xff99, 0x72}, {0xff9a, 0x7d}, {0xff9b, 0x7a},
+	{0xff9c, 0x69},		  {0xff9d, 0x73}, {0xff9e, 0x70}, {0xff9f, 0x71}, /* ..KP_Delete */
+	{0xffaa, 0x7c},								  /* KP_Multiply */
+	{0xffab, 0x79},								  /* KP_Add */
+	{0xffac, 0x71},								  /* KP_Separator */
+	{0xffad, 0x7b},								  /* KP_Subtract */
+	{0xffae, 0x71},								  /* KP_Decimal */
+	{0xffaf, 0xe04a},							  /* KP_Divide */
+	{0xffb0, 0x70},								  /* KP_0.. */
+	{0xffb1, 0x69},		  {0xffb2, 0x72}, {0xffb3, 0x7a}, {0xffb4, 0x6b}, {0xffb5, 0x73}, {0xffb6, 0x74},
+	{0xffb7, 0x6c},		  {0xffb8, 0x75}, {0xffb9, 0x7d}, /* ..KP_9 */
+	{0xffbe, 0x05},						  /* F1.. */
+	{0xffbf, 0x06},		  {0xffc0, 0x04}, {0xffc1, 0x0c}, {0xffc2, 0x03}, {0xffc3, 0x0b}, {0xffc4, 0x83},
+	{0xffc5, 0x0a},		  {0xffc6, 0x01}, {0xffc7, 0x09}, {0xffc8, 0x78}, {0xffc9, 0x07}, /* ..F12 */
+	{0xffe1, KEY_CODE_SHIFT},								  /* Shift_L */
+	{0xffe2, 0x59},										  /* Shift_R */
+	{0xffe3, KEY_CODE_CTRL},								  /* Control_L */
+	{0xffe4, 0xe014},									  /* Control_R */
+	{0xffe5, 0x58},										  /* Caps_Lock */
+	{0xffe7, KEY_CODE_ALT},									  /* Meta_L */
+	{0xffe8, 0xe011},									  /* Meta_R */
+	{0xffe9, KEY_CODE_ALT},									  /* Alt_L */
+	{0xffea, 0xe011},									  /* Alt_R */
+	{0xfe03, 0xe011},									  /* ISO_Level3_Shift */
+	{0xffeb, 0xe01f},									  /* Super_L */
+	{0xffec, 0xe027},									  /* Super_R */
+	{0xffff, 0xe071},									  /* Delete */
+};
+
+u16 key_by_keysym(u32 keysym, bool *shift)
+{
+	*shift = false;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		for (unsigned k = 0; rows[i].plain[k]; k++) {
+			if ((u32)rows[i].plain[k] == keysym)
+				return rows[i].codes[k];
+			if ((u32)rows[i].shifted[k] == keysym) {
+				*shift = true;
+				return rows[i].codes[k];
+			}
+		}
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		if (others[i].keysym == keysym)
+			return others[i].code;
+	return 0;
+}

@@ -1,0 +1,903 @@
+/*
+ * The VGA: registers, the window's write and read modes against a model that works bit by bit, text and graphics pictures, VBE, the PCI
+ * function, retrace by time, saved state.
+ */
+#include <check.h>
+
+#include "monitor/devices/pci.h"
+#include "monitor/devices/sysctl.h"
+#include "monitor/devices/vga_state.h"
+#include "tests/unit/device_harness.h"
+
+static struct rig *rig;
+static struct vga *vga;
+static struct vga_view view;
+static struct frame frame;
+static struct text_screen text;
+
+static void setup(void)
+{
+	rig = rig_create();
+	rig_lock(rig);
+	vga = rig->vm->vga = vga_create(rig->vm);
+	vga_set_text_mode(vga);
+	rig_unlock(rig);
+}
+
+static void teardown(void)
+{
+	free(frame.pixels);
+	frame = (struct frame){0};
+	rig_free(rig);
+}
+
+static void set(u16 port, u8 index, u8 value)
+{
+	io_write(rig->vm, port, index | value << 8, 2);
+}
+
+static u8 get(u16 port, u8 index)
+{
+	out8(rig, port, index);
+	return in8(rig, port + 1);
+}
+
+static void seq(u8 index, u8 value)
+{
+	set(0x3c4, index, value);
+}
+
+static void gfx(u8 index, u8 value)
+{
+	set(0x3ce, index, value);
+}
+
+static void crtc(u8 index, u8 value)
+{
+	set(0x3d4, index, value);
+}
+
+static void attr(u8 index, u8 value)
+{
+	in8(rig, 0x3da);
+	out8(rig, 0x3c0, index);
+	out8(rig, 0x3c0, value);
+	out8(rig, 0x3c0, 0x20);
+}
+
+static void vbe(u16 index, u16 value)
+{
+	io_write(rig->vm, 0x1ce, index, 2);
+	io_write(rig->vm, 0x1cf, value, 2);
+}
+
+static u16 vbe_get(u16 index)
+{
+	io_write(rig->vm, 0x1ce, index, 2);
+	return (u16)io_read(rig->vm, 0x1cf, 2);
+}
+
+static void set_dac(u8 index, u8 r, u8 g, u8 b)
+{
+	out8(rig, 0x3c8, index);
+	out8(rig, 0x3c9, r);
+	out8(rig, 0x3c9, g);
+	out8(rig, 0x3c9, b);
+}
+
+static void write8(u32 pa, u8 value)
+{
+	mmio_write(rig->vm, pa, value, 1);
+}
+
+static u8 read8(u32 pa)
+{
+	return (u8)mmio_read(rig->vm, pa, 1);
+}
+
+static void draw(void)
+{
+	rig_lock(rig);
+	vga_snapshot(vga, &view);
+	rig_unlock(rig);
+	ck_assert(vga_draw(&view, &frame));
+}
+
+static u32 pixel(u32 x, u32 y)
+{
+	ck_assert(x < frame.width && y < frame.height);
+	return frame.pixels[(size_t)y * frame.width + x];
+}
+
+/* ---- registers ---- */
+
+START_TEST(registers)
+{
+	seq(2, 0xff);
+	ck_assert_int_eq(get(0x3c4, 2), 0x0f);
+	seq(4, 0xff);
+	ck_assert_int_eq(get(0x3c4, 4), 0x0e);
+	gfx(5, 0xff);
+	ck_assert_int_eq(get(0x3ce, 5), 0x7b);
+	gfx(8, 0x5a);
+	ck_assert_int_eq(get(0x3ce, 8), 0x5a);
+	ck_assert_int_eq(get(0x3ce, 9), 0);
+	/* Register 11h of mode 3 protects 0 to 7, but for bit 4 of register 7. */
+	crtc(0, 0x11);
+	ck_assert_int_eq(get(0x3d4, 0), 0x5f);
+	crtc(7, 0x00);
+	ck_assert_int_eq(get(0x3d4, 7), 0x0f);
+	crtc(0x11, 0x0e);
+	crtc(0, 0x11);
+	ck_assert_int_eq(get(0x3d4, 0), 0x11);
+	crtc(0x0e, 0x12);
+	ck_assert_int_eq(get(0x3d4, 0x0e), 0x12);
+	/* The other address of the CRT controller is nobody's. */
+	ck_assert_int_eq(in8(rig, 0x3b5), 0xff);
+	out8(rig, 0x3c2, 0x66);
+	ck_assert_int_eq(in8(rig, 0x3d5), 0xff);
+	ck_assert_int_eq(get(0x3b4, 0x0e), 0x12);
+	out8(rig, 0x3c2, 0x67);
+	ck_assert_int_eq(in8(rig, 0x3cc), 0x67);
+}
+END_TEST
+
+START_TEST(attribute_flip_flop)
+{
+	in8(rig, 0x3da);
+	out8(rig, 0x3c0, 0x05);
+	out8(rig, 0x3c0, 0x2a);
+	out8(rig, 0x3c0, 0x06);
+	in8(rig, 0x3da); /* an index is next again */
+	out8(rig, 0x3c0, 0x05);
+	ck_assert_int_eq(in8(rig, 0x3c1), 0x2a);
+	out8(rig, 0x3c0, 0xff);
+	ck_assert_int_eq(in8(rig, 0x3c1), 0x3f);
+	ck_assert_int_eq(in8(rig, 0x3c0), 0x05);
+	ck_assert_int_eq(vga->r.attr[6], 0x14);
+}
+END_TEST
+
+START_TEST(dac)
+{
+	set_dac(7, 0x11, 0xff, 0x33);
+	out8(rig, 0x3c9, 0x01); /* the index has moved on */
+	out8(rig, 0x3c9, 0x02);
+	out8(rig, 0x3c9, 0x03);
+	ck_assert_int_eq(in8(rig, 0x3c7), 0);
+	out8(rig, 0x3c7, 7);
+	ck_assert_int_eq(in8(rig, 0x3c7), 3);
+	ck_assert_int_eq(in8(rig, 0x3c9), 0x11);
+	ck_assert_int_eq(in8(rig, 0x3c9), 0x3f);
+	ck_assert_int_eq(in8(rig, 0x3c9), 0x33);
+	ck_assert_int_eq(in8(rig, 0x3c9), 0x01);
+	/* The last entry is followed by the first. */
+	set_dac(255, 1, 2, 3);
+	out8(rig, 0x3c9, 9);
+	out8(rig, 0x3c9, 8);
+	out8(rig, 0x3c9, 7);
+	ck_assert_int_eq(vga->r.dac[0], 9);
+}
+END_TEST
+
+START_TEST(retrace)
+{
+	unsigned frames = 0, blanks = 0, n = 0;
+	bool was = true;
+
+	/* 720x400 at 28.3 MHz is 70 Hz: in a tenth of a second 7 retraces, of 2 lines each. */
+	for (u64 ns = 0; ns < 100 * MS; ns += 20 * US, n++) {
+		u8 status;
+
+		rig_lock(rig);
+		rig->vm->clock.offset_ns += 20 * (s64)US;
+		rig_unlock(rig);
+		status = in8(rig, 0x3da);
+		frames += (status & 8) && !was;
+		was = status & 8;
+		blanks += status & 1;
+		ck_assert(!(status & 8) || (status & 1));
+	}
+	ck_assert_uint_ge(frames, 6);
+	ck_assert_uint_le(frames, 8);
+	ck_assert_uint_ge(blanks, n / 5);
+	ck_assert_uint_le(blanks, n / 2);
+}
+END_TEST
+
+/* ---- the window ---- */
+
+/* The data path of the graphics controller as its reference draws it, a bit at a time. */
+static struct {
+	u8 mem[4][256], latch[4];
+	u8 sr, esr, compare, rotate, function, read_plane, mode, care, mask, planes;
+} model;
+
+static u8 ror(u8 x, unsigned n)
+{
+	return (u8)((x >> n) | (x << (8 - n)));
+}
+
+static void model_write(u8 at, u8 value)
+{
+	u8 rotated = ror(value, model.rotate);
+
+	for (unsigned p = 0; p < 4; p++) {
+		u8 result = 0;
+
+		for (unsigned bit = 0; bit < 8; bit++) {
+			bool latch = model.latch[p] >> bit & 1, data, open = model.mask >> bit & 1;
+
+			switch (model.mode) {
+			case 0:
+				data = model.esr >> p & 1 ? model.sr >> p & 1 : rotated >> bit & 1;
+				break;
+			case 1:
+				data = latch;
+				break;
+			case 2:
+				data = value >> p & 1;
+				break;
+			default:
+				data = model.sr >> p & 1;
+				open = open && (rotated >> bit & 1);
+			}
+			if (model.mode != 1) {
+				if (model.function == 1)
+					data = data && latch;
+				else if (model.function == 2)
+					data = data || latch;
+				else if (model.function == 3)
+					data = data != latch;
+				if (!open)
+					data = latch;
+			}
+			result |= (u8)(data << bit);
+		}
+		if (model.planes >> p & 1)
+			model.mem[p][at] = result;
+	}
+}
+
+static u8 model_read(u8 at, bool by_color)
+{
+	u8 result = 0;
+
+	for (unsigned p = 0; p < 4; p++)
+		model.latch[p] = model.mem[p][at];
+	if (!by_color)
+		return model.latch[model.read_plane];
+	for (unsigned bit = 0; bit < 8; bit++) {
+		bool same = true;
+
+		for (unsigned p = 0; p < 4; p++)
+			if ((model.care >> p & 1) && (model.latch[p] >> bit & 1) != (model.compare >> p & 1))
+				same = false;
+		result |= (u8)(same << bit);
+	}
+	return result;
+}
+
+START_TEST(planar_modes)
+{
+	u64 mask = vga_plane_mask(&vga->r);
+
+	memset(&model, 0, sizeof(model));
+	memset(vga->memory, 0, VGA_MEMORY);
+	vga->r.latch = 0;
+	seq(4, 0x06);
+	gfx(6, 0x05);
+	srandom(3);
+	for (int i = 0; i < 100000; i++) {
+		u8 at = (u8)random(), value = (u8)random();
+
+		if (i % 8 == 0) {
+			bool by_color = random() & 1;
+
+			model.sr = random() & 15;
+			model.esr = random() & 15;
+			model.compare = random() & 15;
+			model.rotate = random() & 7;
+			model.function = random() & 3;
+			model.read_plane = random() & 3;
+			model.mode = random() & 3;
+			model.care = random() & 15;
+			model.mask = random() & 1 ? 0xff : (u8)random();
+			model.planes = random() & 15;
+			seq(2, model.planes);
+			gfx(0, model.sr);
+			gfx(1, model.esr);
+			gfx(2, model.compare);
+			gfx(3, model.rotate | model.function << 3);
+			gfx(4, model.read_plane);
+			gfx(5, model.mode | (by_color ? 8 : 0));
+			gfx(7, model.care);
+			gfx(8, model.mask);
+		}
+		if (random() & 1) {
+			write8(0xa0000 + at, value);
+			model_write(at, value);
+		} else {
+			ck_assert_int_eq(read8(0xa0000 + at), model_read(at, vga->r.gfx[5] & 8));
+		}
+	}
+	for (unsigned at = 0; at < 256; at++)
+		for (unsigned p = 0; p < 4; p++)
+			ck_assert_int_eq(vga->memory[4 * at + p], model.mem[p][at]);
+	ck_assert_uint_eq(mask, 0xffff);
+}
+END_TEST
+
+START_TEST(wide_accesses)
+{
+	/* As four of a byte each, in planar modes and chained; the latches are those of the last. */
+	seq(4, 0x06);
+	seq(2, 0x0f);
+	gfx(5, 0);
+	gfx(6, 0x05);
+	mmio_write(rig->vm, 0xa0010, 0x44332211, 4);
+	ck_assert_int_eq(read8(0xa0010), 0x11);
+	ck_assert_int_eq(read8(0xa0013), 0x44);
+	ck_assert_uint_eq(mmio_read(rig->vm, 0xa0010, 4), 0x44332211);
+	ck_assert_uint_eq(vga->r.latch, 0x44444444);
+	ck_assert_uint_eq(mmio_read(rig->vm, 0xa0011, 2), 0x3322);
+	seq(4, 0x0e);
+	mmio_write(rig->vm, 0xa0020, 0x88776655, 4);
+	ck_assert_mem_eq(vga->memory + 0x20, "\x55\x66\x77\x88", 4);
+	seq(2, 0x05); /* planes 0 and 2: addresses 0 and 2 modulo 4 */
+	mmio_write(rig->vm, 0xa0020, 0x04030201, 4);
+	ck_assert_mem_eq(vga->memory + 0x20, "\x01\x66\x03\x88", 4);
+}
+END_TEST
+
+START_TEST(memory_map_select)
+{
+	static const struct {
+		u8 select;
+		u32 first, size;
+	} maps[] = {{0, 0xa0000, 0x20000}, {1, 0xa0000, 0x10000}, {2, 0xb0000, 0x8000}, {3, 0xb8000, 0x8000}};
+
+	seq(4, 0x0e);
+	seq(2, 0x0f);
+	for (unsigned i = 0; i < 4; i++) {
+		gfx(6, (u8)(maps[i].select << 2 | 1));
+		for (u32 pa = 0xa0000; pa < 0xc0000; pa += 0x800) {
+			bool in = pa >= maps[i].first && pa < maps[i].first + maps[i].size;
+
+			vga->memory[in ? pa - maps[i].first : 0] = 0x5a;
+			ck_assert_int_eq(read8(pa), in ? 0x5a : 0xff);
+			write8(pa, 0x77);
+			ck_assert_int_eq(read8(pa), in ? 0x77 : 0xff);
+		}
+	}
+}
+END_TEST
+
+START_TEST(odd_even_text)
+{
+	mmio_write(rig->vm, 0xb8000 + 2 * 81, 0x1e41, 2);
+	ck_assert_mem_eq(vga->memory + 4 * 81, "\x41\x1e", 2);
+	ck_assert_uint_eq(mmio_read(rig->vm, 0xb8000 + 2 * 81, 2), 0x1e41);
+	seq(2, 0x01);
+	mmio_write(rig->vm, 0xb8000 + 2 * 81, 0xffff, 2);
+	ck_assert_mem_eq(vga->memory + 4 * 81, "\xff\x1e", 2);
+}
+END_TEST
+
+/* A window that only moves bytes becomes memory once it is worth it, and ceases as soon as it is something else. */
+START_TEST(direct_window)
+{
+	struct memory *m = &rig->vm->mem;
+
+	seq(4, 0x0e);
+	seq(2, 0x0f);
+	gfx(6, 0x05);
+	ck_assert_ptr_null(ram_ptr(m, 0xa0000));
+	for (u32 i = 0; i < 70000; i++)
+		mmio_write(rig->vm, 0xa0000 + (i & 0xffff), i, 1);
+	ck_assert_ptr_eq(ram_ptr(m, 0xa1234), vga->memory + 0x1234);
+	ck_assert(memory_is_writable(m, 0xa1234));
+	ck_assert_ptr_null(ram_ptr(m, 0xb0000));
+	seq(2, 0x01);
+	ck_assert_ptr_null(ram_ptr(m, 0xa1234));
+	seq(2, 0x0f);
+	ck_assert_ptr_null(ram_ptr(m, 0xa1234));
+	for (u32 i = 0; i < 70000; i++)
+		mmio_read(rig->vm, 0xa0000, 1);
+	ck_assert_ptr_nonnull(ram_ptr(m, 0xa1234));
+	rig_lock(rig);
+	vm_reset_devices(rig->vm);
+	rig_unlock(rig);
+	ck_assert_ptr_null(ram_ptr(m, 0xa1234));
+}
+END_TEST
+
+/* ---- pictures ---- */
+
+/* A font whose character c has the rows c, c + 1, c + 2... */
+static void load_test_font(void)
+{
+	seq(2, 0x04);
+	seq(4, 0x06);
+	gfx(5, 0x00);
+	gfx(6, 0x00);
+	for (u32 c = 0; c < 256; c++)
+		for (u32 line = 0; line < 16; line++)
+			write8(0xa0000 + 32 * c + line, (u8)(c + line));
+	seq(2, 0x03);
+	seq(4, 0x02);
+	gfx(5, 0x10);
+	gfx(6, 0x0e);
+}
+
+START_TEST(text_picture)
+{
+	load_test_font();
+	crtc(0x0a, 0x20); /* no cursor */
+	mmio_write(rig->vm, 0xb8000 + 2 * (80 * 3 + 5), 0x1e41, 2);
+	mmio_write(rig->vm, 0xb8000 + 2 * (80 * 3 + 6), 0x4fc5, 2);
+	draw();
+	ck_assert_uint_eq(frame.width, 720);
+	ck_assert_uint_eq(frame.height, 400);
+	for (u32 line = 0; line < 16; line++) {
+		for (u32 dot = 0; dot < 9; dot++) {
+			/* Yellow on blue; white on red, whose ninth dot repeats the eighth (C0h to DFh). */
+			bool a = dot < 8 && (0x41 + line) >> (7 - dot) & 1, b = (0xc5 + line) >> (dot < 8 ? 7 - dot : 0) & 1;
+
+			ck_assert_uint_eq(pixel(5 * 9 + dot, 48 + line), a ? 0xffff55 : 0x0000aa);
+			ck_assert_uint_eq(pixel(6 * 9 + dot, 48 + line), b ? 0xffffff : 0xaa0000);
+		}
+	}
+	seq(1, 0x01); /* 8 dots */
+	draw();
+	ck_assert_uint_eq(frame.width, 640);
+	ck_assert_uint_eq(pixel(5 * 8 + 1, 48), 0xffff55);
+	ck_assert_uint_eq(pixel(5 * 8 + 2, 48), 0x0000aa);
+}
+END_TEST
+
+START_TEST(cursor_and_blink)
+{
+	unsigned shown = 0, characters = 0;
+
+	load_test_font();
+	crtc(0x0e, 0);
+	crtc(0x0f, 82);
+	crtc(0x0a, 13);
+	crtc(0x0b, 14);
+	mmio_write(rig->vm, 0xb8000 + 2 * 10, 0x87ff, 2);
+	for (int i = 0; i < 64; i++) {
+		rig_advance(rig, 50 * MS);
+		draw();
+		ck_assert_uint_eq(pixel(2 * 9 + 8, 16 + 12), 0);
+		ck_assert_uint_eq(pixel(2 * 9 + 8, 16 + 15), 0);
+		ck_assert_uint_eq(pixel(2 * 9 + 8, 16 + 13), pixel(2 * 9 + 8, 16 + 14));
+		shown += pixel(2 * 9 + 8, 16 + 13) == 0xaaaaaa;
+		characters += pixel(10 * 9, 0) == 0xaaaaaa;
+	}
+	ck_assert_uint_ge(shown, 24);
+	ck_assert_uint_le(shown, 40);
+	ck_assert_uint_ge(characters, 20);
+	ck_assert_uint_le(characters, 44);
+	/* Without blinking, bit 7 is the background's intensity. */
+	attr(0x10, 0x04);
+	mmio_write(rig->vm, 0xb8000 + 2 * 10, 0x8700, 2);
+	draw();
+	ck_assert_uint_eq(pixel(10 * 9, 0), 0x555555);
+}
+END_TEST
+
+START_TEST(text_cells)
+{
+	mmio_write(rig->vm, 0xb8000 + 2 * (80 * 24 + 79), 0x1f5a, 2);
+	crtc(0x0e, 1);
+	crtc(0x0f, 0x42);
+	rig_lock(rig);
+	vga_snapshot(vga, &view);
+	rig_unlock(rig);
+	ck_assert(vga_text(&view, &text));
+	ck_assert_uint_eq(text.cols, 80);
+	ck_assert_uint_eq(text.rows, 25);
+	ck_assert_int_eq(text.cells[80 * 24 + 79], 0x1f5a);
+	ck_assert_int_eq(text.cells[0], 0x0720);
+	ck_assert(text.cursor && text.cursor_row == 0x142 / 80 && text.cursor_col == 0x142 % 80);
+	/* The start address scrolls. */
+	crtc(0x0d, 80);
+	vga_snapshot(vga, &view);
+	ck_assert(vga_text(&view, &text));
+	ck_assert_int_eq(text.cells[80 * 23 + 79], 0x1f5a);
+	vbe(VBE_XRES, 800);
+	vbe(VBE_YRES, 600);
+	vbe(VBE_BPP, 32);
+	vbe(VBE_ENABLE, VBE_ENABLED | VBE_LFB);
+	vga_snapshot(vga, &view);
+	ck_assert(!vga_text(&view, &text));
+	ck_assert(text.cols == 800 && text.rows == 600);
+}
+END_TEST
+
+/* Mode 13h's registers, where they differ from mode 3's. */
+static void mode_13h(void)
+{
+	crtc(0x11, 0x0e);
+	seq(1, 0x01);
+	seq(2, 0x0f);
+	seq(4, 0x0e);
+	gfx(5, 0x40);
+	gfx(6, 0x05);
+	crtc(9, 0x41);
+	crtc(0x14, 0x40);
+	attr(0x10, 0x41);
+	attr(0x13, 0);
+}
+
+START_TEST(mode13)
+{
+	mode_13h();
+	set_dac(200, 63, 0, 21);
+	set_dac(3, 0, 63, 0);
+	write8(0xa0000 + 320 * 7 + 11, 200);
+	write8(0xa0000 + 320 * 7 + 12, 3);
+	draw();
+	ck_assert_uint_eq(frame.width, 640);
+	ck_assert_uint_eq(frame.height, 400);
+	for (u32 y = 14; y < 16; y++) {
+		ck_assert_uint_eq(pixel(21, y), 0);
+		ck_assert_uint_eq(pixel(22, y), 0xff0055);
+		ck_assert_uint_eq(pixel(23, y), 0xff0055);
+		ck_assert_uint_eq(pixel(24, y), 0x00ff00);
+	}
+	ck_assert_uint_eq(pixel(22, 16), 0);
+	/* The pixel mask. */
+	out8(rig, 0x3c6, 0x03);
+	draw();
+	ck_assert_uint_eq(pixel(24, 14), 0x00ff00);
+	ck_assert_uint_eq(pixel(22, 14), 0);
+}
+END_TEST
+
+START_TEST(mode_x)
+{
+	mode_13h();
+	out8(rig, 0x3c6, 0xff);
+	for (u8 p = 0; p < 4; p++)
+		set_dac(10 + p, p == 0 ? 63 : 0, p == 1 ? 63 : 0, p == 2 ? 63 : 21);
+	seq(4, 0x06); /* no longer chained: each plane is every fourth pixel */
+	for (u8 p = 0; p < 4; p++) {
+		seq(2, (u8)(1 << p));
+		write8(0xa0000 + 80 * 5 + 3, 10 + p);
+	}
+	draw();
+	ck_assert_uint_eq(pixel(24, 10), 0xff0055);
+	ck_assert_uint_eq(pixel(26, 10), 0x00ff55);
+	ck_assert_uint_eq(pixel(28, 10), 0x0000ff);
+	ck_assert_uint_eq(pixel(30, 10), 0x000055);
+	/* Another page. */
+	crtc(0x0c, 0x40);
+	draw();
+	ck_assert_uint_eq(pixel(24, 10), pixel(0, 0));
+}
+END_TEST
+
+static void mode_12h(void)
+{
+	crtc(0x11, 0x0e);
+	seq(1, 0x01);
+	seq(2, 0x0f);
+	seq(4, 0x06);
+	gfx(5, 0x00);
+	gfx(6, 0x05);
+	crtc(9, 0x40);
+	crtc(0x17, 0xe3);
+	attr(0x10, 0x01);
+	attr(0x13, 0);
+}
+
+START_TEST(planar_picture)
+{
+	mode_12h();
+	seq(2, 0x05); /* colour 5 */
+	write8(0xa0000 + 80 * 9 + 2, 0x90);
+	draw();
+	ck_assert_uint_eq(pixel(16, 9), 0xaa00aa);
+	ck_assert_uint_eq(pixel(17, 9), 0);
+	ck_assert_uint_eq(pixel(19, 9), 0xaa00aa);
+	/* Panned by 3 dots. */
+	attr(0x13, 3);
+	draw();
+	ck_assert_uint_eq(pixel(13, 9), 0xaa00aa);
+	ck_assert_uint_eq(pixel(14, 9), 0);
+	/* Colour plane 2 disabled: it is colour 1. */
+	attr(0x13, 0);
+	attr(0x12, 0x01);
+	draw();
+	ck_assert_uint_eq(pixel(16, 9), 0x0000aa);
+}
+END_TEST
+
+START_TEST(line_compare)
+{
+	mode_12h();
+	seq(2, 0x0f);
+	write8(0xa0000, 0xff);		  /* line 0 of memory */
+	write8(0xa0000 + 80 * 120, 0xff); /* shown at line 20, for the screen starts at 100 */
+	crtc(0x0c, 80 * 100 >> 8);
+	crtc(0x0d, (80 * 100) & 0xff);
+	crtc(0x18, 200);
+	crtc(7, 0x0f); /* bit 8 of line compare off (and bit 9, in 9) */
+	crtc(9, 0x00);
+	draw();
+	ck_assert_uint_eq(pixel(0, 20), 0xffffff);
+	ck_assert_uint_eq(pixel(0, 200), 0);
+	ck_assert_uint_eq(pixel(0, 201), 0xffffff);
+	ck_assert_uint_eq(pixel(0, 202), 0);
+}
+END_TEST
+
+START_TEST(cga_picture)
+{
+	/* Mode 4: 320x200 in 4 colours, odd lines 8 KiB behind the even ones. */
+	crtc(0x11, 0x0e);
+	seq(1, 0x09);
+	seq(4, 0x02);
+	gfx(5, 0x30);
+	gfx(6, 0x0f);
+	crtc(1, 0x27);
+	crtc(9, 0xc1);
+	crtc(0x13, 0x14);
+	crtc(0x17, 0xa2);
+	attr(0x10, 0x01);
+	attr(0x13, 0);
+	write8(0xb8000 + 80 * 2 + 1, 0x1b);	     /* line 4: colours 0 1 2 3 */
+	write8(0xb8000 + 0x2000 + 80 * 2 + 1, 0xc0); /* line 5: colour 3 */
+	draw();
+	ck_assert_uint_eq(frame.width, 640);
+	ck_assert_uint_eq(frame.height, 400);
+	ck_assert_uint_eq(pixel(8, 8), 0);
+	ck_assert_uint_eq(pixel(10, 9), 0x0000aa);
+	ck_assert_uint_eq(pixel(12, 8), 0x00aa00);
+	ck_assert_uint_eq(pixel(14, 8), 0x00aaaa);
+	ck_assert_uint_eq(pixel(8, 10), 0x00aaaa);
+	ck_assert_uint_eq(pixel(9, 11), 0x00aaaa);
+	ck_assert_uint_eq(pixel(10, 10), 0);
+}
+END_TEST
+
+START_TEST(blank)
+{
+	in8(rig, 0x3da);
+	out8(rig, 0x3c0, 0x00); /* the palette is the CPU's: nothing is shown */
+	mmio_write(rig->vm, 0xb8000, 0x7fdb, 2);
+	draw();
+	for (u32 x = 0; x < 9; x++)
+		ck_assert_uint_eq(pixel(x, 8), 0);
+}
+END_TEST
+
+/* Whatever the registers are: no more than the largest picture, and nothing beyond memory (the sanitizers look). */
+START_TEST(absurd_registers)
+{
+	srandom(5);
+	for (int i = 0; i < 300; i++) {
+		crtc(0x11, 0);
+		for (int k = 0; k < 60; k++) {
+			static const u16 ports[] = {0x3c4, 0x3ce, 0x3d4};
+
+			set(ports[random() % 3], (u8)(random() % 0x1a), (u8)random());
+			attr((u8)random() & 0x1f, (u8)random());
+			vbe((u16)(random() % 12), (u16)random());
+		}
+		draw();
+		ck_assert_uint_le(frame.width, VGA_MAX_WIDTH);
+		ck_assert_uint_le(frame.height, VGA_MAX_HEIGHT);
+		vga_text(&view, &text);
+		ck_assert(vbe_valid(&vga->r));
+	}
+}
+END_TEST
+
+/* ---- VBE ---- */
+
+static void vbe_mode(u16 x, u16 y, u16 bpp)
+{
+	vbe(VBE_ENABLE, 0);
+	vbe(VBE_XRES, x);
+	vbe(VBE_YRES, y);
+	vbe(VBE_BPP, bpp);
+	vbe(VBE_ENABLE, VBE_ENABLED | VBE_LFB);
+}
+
+START_TEST(vbe_registers)
+{
+	ck_assert_int_eq(vbe_get(VBE_ID), 0xb0c5);
+	vbe(VBE_ID, 0xb0c0);
+	ck_assert_int_eq(vbe_get(VBE_ID), 0xb0c0);
+	vbe(VBE_ID, 0x1234);
+	ck_assert_int_eq(vbe_get(VBE_ID), 0xb0c0);
+	ck_assert_int_eq(vbe_get(VBE_MEMORY_64K), 256);
+	vbe(VBE_ENABLE, VBE_GETCAPS);
+	ck_assert_int_eq(vbe_get(VBE_XRES), 2560);
+	ck_assert_int_eq(vbe_get(VBE_YRES), 1600);
+	ck_assert_int_eq(vbe_get(VBE_BPP), 32);
+	vbe_mode(1024, 768, 16);
+	ck_assert_int_eq(vbe_get(VBE_XRES), 1024);
+	ck_assert_int_eq(vbe_get(VBE_VIRT_WIDTH), 1024);
+	ck_assert_int_eq(vbe_get(VBE_VIRT_HEIGHT), (16 << 20) / 2048);
+	vbe(VBE_XRES, 640); /* not while it is on */
+	ck_assert_int_eq(vbe_get(VBE_XRES), 1024);
+	vbe(VBE_VIRT_WIDTH, 2048);
+	ck_assert_int_eq(vbe_get(VBE_VIRT_HEIGHT), (16 << 20) / 4096);
+	vbe(VBE_Y_OFFSET, 0xffff);
+	ck_assert_int_eq(vbe_get(VBE_Y_OFFSET), 4096 - 768);
+	/* What does not fit is made to. */
+	vbe_mode(65535, 65535, 77);
+	ck_assert_int_eq(vbe_get(VBE_XRES), 2560);
+	ck_assert_int_eq(vbe_get(VBE_YRES), 1600);
+	ck_assert_int_eq(vbe_get(VBE_BPP), 8);
+	vbe_mode(2560, 1600, 32);
+	ck_assert_int_eq(vbe_get(VBE_VIRT_WIDTH), 2560);
+	vbe(VBE_VIRT_WIDTH, 8192);
+	ck_assert_int_eq(vbe_get(VBE_VIRT_WIDTH), 2560);
+}
+END_TEST
+
+START_TEST(vbe_pictures)
+{
+	static const struct {
+		u16 bpp;
+		u32 raw, bytes, color;
+	} depths[] = {{8, 0x07, 1, 0xffff00},
+		      {15, 0x7c1f, 2, 0xff00ff},
+		      {16, 0x07e0, 2, 0x00ff00},
+		      {24, 0x123456, 3, 0x123456},
+		      {32, 0xff654321, 4, 0x654321}};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(depths); i++) {
+		vbe_mode(640, 480, depths[i].bpp);
+		set_dac(7, 63, 63, 0);
+		memcpy(vga->memory + (641 * 9 + 8) * depths[i].bytes, &depths[i].raw, depths[i].bytes);
+		draw();
+		ck_assert_uint_eq(frame.width, 640);
+		ck_assert_uint_eq(frame.height, 480);
+		ck_assert_uint_eq(pixel(17, 9), depths[i].color);
+		ck_assert_uint_eq(pixel(16, 9), 0);
+		/* The window shows the same, a bank at a time. */
+		vbe(VBE_BANK, 1);
+		write8(0xa0000, 0x42);
+		ck_assert_int_eq(vga->memory[65536], 0x42);
+		/* Panning over a wider picture. */
+		vbe(VBE_VIRT_WIDTH, 800);
+		memcpy(vga->memory + (800 * 100 + 50) * depths[i].bytes, &depths[i].raw, depths[i].bytes);
+		vbe(VBE_X_OFFSET, 40);
+		vbe(VBE_Y_OFFSET, 90);
+		draw();
+		ck_assert_uint_eq(pixel(10, 10), depths[i].color);
+	}
+	/* A mode set clears, unless it is told not to. */
+	vga->memory[5] = 1;
+	vbe_mode(640, 480, 8);
+	ck_assert_int_eq(vga->memory[5], 0);
+	vga->memory[5] = 1;
+	vbe(VBE_ENABLE, 0);
+	vbe(VBE_ENABLE, VBE_ENABLED | VBE_NO_CLEAR);
+	ck_assert_int_eq(vga->memory[5], 1);
+	/* Four planes. */
+	vbe_mode(800, 600, 4);
+	seq(2, 0x02);
+	write8(0xa0000 + 100 * 3 + 1, 0x80);
+	draw();
+	ck_assert_uint_eq(pixel(8, 3), 0x00aa00);
+	ck_assert_uint_eq(pixel(9, 3), 0);
+}
+END_TEST
+
+START_TEST(eight_bit_dac)
+{
+	vbe_mode(640, 480, 8);
+	set_dac(1, 0x3f, 0x20, 0x00);
+	vbe(VBE_ENABLE, VBE_ENABLED | VBE_LFB | VBE_8BIT_DAC);
+	ck_assert_int_eq(vga->r.dac[3], 0xff);
+	set_dac(2, 0x81, 0x42, 0x03);
+	vga->memory[0] = 2;
+	draw();
+	ck_assert_uint_eq(pixel(0, 0), 0x814203);
+}
+END_TEST
+
+/* ---- PCI ---- */
+
+START_TEST(pci_function)
+{
+	struct memory *m = &rig->vm->mem;
+	struct pci_device *d = &vga->pci;
+
+	rig_lock(rig);
+	vga_attach_pci(vga, pci_create(rig->vm, sysctl_create(rig->vm)));
+	rig_unlock(rig);
+	ck_assert_int_eq(d->devfn, 0x10);
+	ck_assert_mem_eq(d->config, "\x34\x12\x11\x11", 4);
+	ck_assert_int_eq(d->config[0x0b], 3);
+	ck_assert_uint_eq(d->bar[0].size, 16 << 20);
+	ck_assert(d->bar[0].prefetchable && !d->bar[0].io);
+	d->bar[0].map(d, 0, 0xe0000000);
+	ck_assert_ptr_eq(ram_ptr(m, 0xe0123456), vga->memory + 0x123456);
+	ck_assert(memory_is_writable(m, 0xe0123456));
+	d->bar[0].map(d, 0, PCI_NOWHERE);
+	ck_assert_ptr_null(ram_ptr(m, 0xe0123456));
+	/* Registers in memory: VBE's at 500h, the ports at 400h. */
+	d->bar[2].map(d, 2, 0xf0000000);
+	ck_assert_uint_eq(mmio_read(rig->vm, 0xf0000500, 2), 0xb0c5);
+	mmio_write(rig->vm, 0xf0000500 + 2 * VBE_XRES, 480 << 16 | 640, 4);
+	ck_assert_int_eq(vbe_get(VBE_XRES), 640);
+	ck_assert_int_eq(vbe_get(VBE_YRES), 480);
+	mmio_write(rig->vm, 0xf0000400 + 0x0e, 0x5a08, 2); /* port 3CEh */
+	ck_assert_int_eq(get(0x3ce, 8), 0x5a);
+	ck_assert_uint_eq(mmio_read(rig->vm, 0xf0000000, 4), 0xffffffff);
+	d->bar[2].map(d, 2, PCI_NOWHERE);
+	ck_assert_uint_eq(mmio_read(rig->vm, 0xf0000500, 2), 0xffff);
+	/* The BIOS, where the host has one. */
+	if (vga->rom) {
+		ck_assert_uint_eq(d->bar[PCI_ROM_BAR].size, 65536);
+		d->bar[PCI_ROM_BAR].map(d, PCI_ROM_BAR, 0xf8000000);
+		ck_assert_mem_eq(ram_ptr(m, 0xf8000000), "\x55\xaa", 2);
+		ck_assert(!memory_is_writable(m, 0xf8000000));
+	}
+}
+END_TEST
+
+/* ---- life ---- */
+
+START_TEST(saved_state)
+{
+	struct rig *other = rig_create();
+
+	rig_lock(other);
+	other->vm->vga = vga_create(other->vm);
+	rig_unlock(other);
+	vbe_mode(800, 600, 16);
+	vbe(VBE_VIRT_WIDTH, 1024);
+	vbe(VBE_Y_OFFSET, 17);
+	set_dac(9, 1, 2, 3);
+	out8(rig, 0x3c9, 7);
+	out8(rig, 0x3c0, 3);
+	check_saved_state(rig, other, "vga");
+	rig_free(other);
+}
+END_TEST
+
+START_TEST(random_accesses)
+{
+	poke_ports(rig, 0x3b0, 0x3df, 20000);
+	poke_ports(rig, 0x1ce, 0x1d1, 2000);
+	for (int i = 0; i < 20000; i++) {
+		u64 pa = 0x9fffc + (u64)random() % 0x20008;
+
+		if (random() & 1)
+			mmio_write(rig->vm, pa, (u32)random(), 1u << random() % 3);
+		else
+			mmio_read(rig->vm, pa, 1u << random() % 3);
+		if (i % 100 == 0)
+			set(random() & 1 ? 0x3c4 : 0x3ce, (u8)(random() % 9), (u8)random());
+	}
+	draw();
+}
+END_TEST
+
+Suite *vga_suite(void);
+Suite *vga_suite(void)
+{
+	const TTest *const tests[] = {registers,	attribute_flip_flop, dac,	    retrace,	      planar_modes,
+				      wide_accesses,	memory_map_select,   odd_even_text, direct_window,    text_picture,
+				      cursor_and_blink, text_cells,	     mode13,	    mode_x,	      planar_picture,
+				      line_compare,	cga_picture,	     blank,	    absurd_registers, vbe_registers,
+				      vbe_pictures,	eight_bit_dac,	     pci_function,  saved_state,      random_accesses};
+	Suite *s = suite_create("vga");
+	TCase *t = tcase_create("vga");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_set_timeout(t, 60);
+	for (size_t i = 0; i < ARRAY_SIZE(tests); i++)
+		tcase_add_test(t, tests[i]);
+	suite_add_tcase(s, t);
+	return s;
+}
