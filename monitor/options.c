@@ -485,6 +485,8 @@ static void opt_fw_cfg(struct options *o, const char *name, const char *arg)
 				fatal("-%s: '%s' is not a name of at most 55 characters", name, file);
 			strcpy(o->fw_cfg[n].name, file);
 		} else if (it.has_value && (strcmp(it.key, "file") == 0 || strcmp(it.key, "string") == 0)) {
+			if (strlen(it.value) >= sizeof(o->fw_cfg[n].value))
+				fatal("-%s: '%s' is longer than %zu characters", name, it.value, sizeof(o->fw_cfg[n].value) - 1);
 			o->fw_cfg[n].file = it.key[0] == 'f';
 			strcpy(o->fw_cfg[n].value, it.value);
 			value = true;
@@ -553,7 +555,7 @@ static void opt_snapshot(struct options *o, const char *name, const char *arg)
 
 static void opt_chardev(struct options *o, const char *name, const char *arg)
 {
-	char kind[32], id[32] = "", path[64] = "";
+	char kind[sizeof(((struct item *)0)->key)], id[32] = "", path[sizeof(((struct item *)0)->value)] = "";
 	struct item it;
 
 	next_item(name, &arg, &it);

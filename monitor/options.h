@@ -62,12 +62,12 @@ struct options {
 	u16 boot_menu_wait; /* ms; 0: firmware's own time */
 	/* -chardev KIND,id=ID,path=P as the spec KIND[:P] */
 	struct {
-		char id[32], spec[160];
+		char id[32], spec[320];
 	} chardevs[MAX_CHARDEVS];
 	unsigned chardev_count;
 	/* -fw_cfg name=N,file=F or string=S: files for the firmware */
 	struct {
-		char name[56], value[64];
+		char name[56], value[256];
 		bool file;
 	} fw_cfg[MAX_FW_CFG];
 	unsigned fw_cfg_count;
