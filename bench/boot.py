@@ -16,7 +16,7 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(ROOT, "tests/boot"))
+sys.path.insert(0, os.path.join(ROOT, "tests/lib"))
 sys.dont_write_bytecode = True
 
 from machine import PROMPT, Failure, Machine  # noqa: E402

@@ -22,7 +22,7 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(ROOT, "tests/boot"))
+sys.path.insert(0, os.path.join(ROOT, "tests/lib"))
 sys.dont_write_bytecode = True
 
 from machine import Failure, Machine  # noqa: E402

@@ -2,14 +2,10 @@
 # Fetches Debian's i386 kernels and its static busybox with apt, as any user, into build/guests.
 #   scripts/fetch-guests.sh [FLAVOUR...]     686, 686-pae, rt-686-pae; all three without arguments
 # Leaves build/guests/FLAVOUR/vmlinuz, build/guests/busybox and, with 686, the drivers of disks in build/guests/686/drivers.cpio.gz. What is there already is not fetched again, so a second call works offline.
-#
-# apt gets a private state directory: the machine's own package lists, architectures and dpkg database are neither used nor changed.
-# Only its sources and keys are shared; apt checks the signed indexes and the packages' hashes.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
 guests=build/guests
-apt_dir=$PWD/$guests/apt
 [ $# -gt 0 ] || set -- 686 686-pae rt-686-pae
 
 die() {
@@ -40,26 +36,8 @@ done
 have "$guests/busybox" || missing+=(busybox)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
-for tool in apt-get apt-cache dpkg-deb; do
-	command -v $tool >/dev/null || die "$tool is not here: Debian's packages can be fetched on a Debian-family machine only"
-done
-
-apt_options=(
-	-q
-	-o APT::Architecture=i386 -o APT::Architectures=i386
-	-o "Dir::State::Lists=$apt_dir/lists" -o "Dir::State::status=$apt_dir/status" -o "Dir::Cache=$apt_dir/cache"
-	-o APT::Sandbox::User= -o Acquire::Languages=none -o Acquire::Retries=3
-	-o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
-	-o Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false
-)
-mkdir -p "$apt_dir"/lists/partial "$apt_dir"/cache/archives/partial "$apt_dir"/debs || die "cannot write to $apt_dir"
-: >"$apt_dir/status"
-
-# An apt state without a usable index, or with an outdated one, fails below; the index's own warnings stop nothing.
-echo "fetch-guests: reading the i386 package index (apt-get update, private state in $guests/apt)"
-apt-get "${apt_options[@]}" update || echo "fetch-guests: warning: apt-get update reported a problem; going on with what it has" >&2
-
-ls "$apt_dir"/lists/*_Packages* >/dev/null 2>&1 || die "no i386 package index could be read: is there a network?"
+. scripts/apt-private.sh
+apt_update
 
 # kernel_package FLAVOUR: the versioned package behind the meta-package.
 kernel_package() {
@@ -69,18 +47,9 @@ kernel_package() {
 
 # fetch PACKAGE FILE: downloads a package, leaves its file FILE (a glob, relative to the package's root) as $fetched.
 fetch() {
-	local package=$1 glob=$2 deb
-	rm -rf "$apt_dir/debs" "$apt_dir/root"
-	mkdir -p "$apt_dir/debs" "$apt_dir/root" || die "cannot write to $apt_dir"
-	echo "fetch-guests: downloading $package"
-	(cd "$apt_dir/debs" && apt-get "${apt_options[@]}" download "$package") || die "cannot download $package"
-	deb=$(echo "$apt_dir"/debs/*.deb)
-	[ -s "$deb" ] || die "apt-get download left no package file for $package"
-	dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$apt_dir/root" --wildcards "./$glob" || die "$package does not hold $glob"
-	fetched=$(find "$apt_dir/root" -type f -path "$apt_dir/root/$glob" | head -n 1)
-	[ -s "$fetched" ] || die "$package does not hold $glob"
-	# shellcheck disable=SC2016 # dpkg's variables
-	version=$(dpkg-deb --show --showformat='${Package} ${Version}' "$deb")
+	download "$1"
+	fetched=$(find "$apt_dir/root" -type f -path "$apt_dir/root/$2" | head -n 1)
+	[ -s "$fetched" ] || die "$1 does not hold $2"
 }
 
 # keep TARGET: moves $fetched to its place; the hash comes last and makes it valid.
@@ -110,4 +79,4 @@ for item in "${missing[@]}"; do
 		keep "$guests/$item/vmlinuz"
 	fi
 done
-rm -rf "$apt_dir/debs" "$apt_dir/root"
+apt_clean

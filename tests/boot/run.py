@@ -7,60 +7,27 @@ COMMAND is build/release/ringer, or for instance "qemu-system-i386 -accel tcg" t
 Prints PASS and FAIL lines and a SUMMARY; a guest's own checks count one by one. Logs are in build/tests/boot/.
 """
 
-import argparse
 import hashlib
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
 import time
 
-from machine import PROMPT, Failure, Machine
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+import harness  # noqa: E402
+from harness import BOOT, GUESTS, ROOT  # noqa: E402
+from machine import PROMPT, Failure  # noqa: E402
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-GUESTS = os.path.join(ROOT, "build/guests")
-LOGS = os.path.join(ROOT, "build/tests/boot")
-BOOT = 120  # seconds that a boot may take on a slow, busy host
 IDLE_SHARE = 0.03
 
-CASES = {}
 
-
-def case(function):
-    CASES[function.__name__.replace("_", "-")] = function
-    return function
-
-
-class Run:
-    """One case: starts machines and counts checks."""
-
-    def __init__(self, runner, name, seconds):
-        self.runner, self.name, self.seconds = runner, name, seconds
-        self.passed = self.failed = 0
-        self.machines = []
-
+class Run(harness.Run):
     def start(self, flavour, append="", options=(), terminal=False, memory=256, initrd=f"{GUESTS}/initramfs.cpio.gz", verify=True):
-        argv = shlex.split(self.runner) + ["-nographic", "-m", str(memory)]
-        if verify and "qemu" not in self.runner:
-            # Properties of several -accel add up.
-            argv += ["-accel", "bt,verify=on"]
-        argv += ["-kernel", f"{GUESTS}/{flavour}/vmlinuz", "-initrd", initrd]
+        argv = ["-nographic", "-m", str(memory), "-kernel", f"{GUESTS}/{flavour}/vmlinuz", "-initrd", initrd]
         argv += ["-append", f"console=ttyS0 {append} ringer.now={int(time.time())}", *options]
-        suffix = f"-{len(self.machines)}" if self.machines else ""
-        machine = Machine(argv, os.path.join(LOGS, f"{self.name}{suffix}.log"), terminal)
-        self.machines.append(machine)
-        return machine
-
-    def check(self, name, ok):
-        self.passed += bool(ok)
-        self.failed += not ok
-        if not ok:
-            print(f"FAIL {self.name}: {name}", flush=True)
-
-    def skip(self, why):
-        print(f"SKIP {self.name}: {why}", flush=True)
+        return super().start(argv, terminal, verify)
 
     def guest_checks(self, text):
         """Counts a guest's PASS and FAIL lines, which must agree with its SUMMARY."""
@@ -83,33 +50,38 @@ class Run:
         return machine
 
 
-@case
+suite = harness.Suite("boot", __doc__, Run)
+suite.parser.add_argument("--seconds", type=int, default=60, help="how long each stress case lasts")
+LOGS = suite.logs
+
+
+@suite.case
 def boot_686(run):
     run.run_test("686", "basic")
 
 
-@case
+@suite.case
 def boot_686_pae(run):
     run.run_test("686-pae", "basic")
 
 
-@case
+@suite.case
 def boot_rt_686_pae(run):
     run.run_test("rt-686-pae", "basic")
 
 
-@case
+@suite.case
 def small_cache(run):
     """A translation cache that holds a fraction of what the guest runs: slower, and otherwise the same."""
-    accel = "tcg,tb-size=1" if "qemu" in run.runner else "bt,tb-size=1"
+    accel = "tcg,tb-size=1" if run.is_qemu else "bt,tb-size=1"
     run.runner = re.sub(r" -accel \S+", "", run.runner)
     run.run_test("686", "basic", options=("-accel", accel), limit=2 * BOOT)
 
 
-@case
+@suite.case
 def forced_flavours(run):
     """Every kernel boots with each memory flavour forced."""
-    if "qemu" in run.runner:
+    if run.is_qemu:
         return
     run.runner = re.sub(r" -accel \S+", "", run.runner)
     for kernel in ("686", "686-pae", "rt-686-pae"):
@@ -117,27 +89,27 @@ def forced_flavours(run):
             run.run_test(kernel, "basic", options=("-accel", f"bt,flavour={flavour}"), limit=2 * BOOT)
 
 
-@case
+@suite.case
 def high_memory(run):
     """Memory above 4 GiB, where a PAE kernel puts its programs first."""
-    if "qemu" in run.runner:
+    if run.is_qemu:
         run.skip("TCG before QEMU 9 cuts physical addresses to 32 bits")
         return
     run.run_test("686-pae", "memory", "ringer.memory=5120", memory=5120)
 
 
-@case
+@suite.case
 def small_memory(run):
     run.run_test("686", "memory", "ringer.memory=64", memory=64)
 
 
-@case
+@suite.case
 def pentium2(run):
     """A CPU with FXSAVE and without SSE: the kernel saves the x87 and MMX state with it."""
     run.run_test("686", "memory", "ringer.memory=64", memory=64, options=("-cpu", "pentium2"))
 
 
-@case
+@suite.case
 def serial_file(run):
     path = os.path.join(LOGS, "serial-file.out")
     machine = run.start("686", "ringer.test=reboot", options=("-no-reboot", "-serial", f"file:{path}"))
@@ -148,7 +120,7 @@ def serial_file(run):
     run.check(f"exit status {status} after a reboot under -no-reboot, not 0", status == 0)
 
 
-@case
+@suite.case
 def reset(run):
     """A reboot boots the same guest again, also when its files are gone by then."""
     machine = run.start("686", "ringer.test=reboot")
@@ -161,7 +133,7 @@ def reset(run):
     machine.wait(10)
 
 
-@case
+@suite.case
 def interactive(run):
     machine = run.start("686", terminal=True)
     machine.expect(PROMPT, BOOT)
@@ -247,28 +219,28 @@ class Disks:
                 run.check(f"{path} is as it was", f.read() == self.before[path])
 
 
-@case
+@suite.case
 def disks_dma(run):
     disks = Disks(run)
     run.run_test("686", None, f"{disks.append} ringer.dma=7", options=disks.options, initrd=disks.initrd)
     disks.check_written(run)
 
 
-@case
+@suite.case
 def disks_pio(run):
     disks = Disks(run)
     run.run_test("686", None, f"{disks.append} ringer.dma=0", options=disks.options, initrd=disks.initrd)
     disks.check_written(run)
 
 
-@case
+@suite.case
 def disks_snapshot(run):
     disks = Disks(run)
     run.run_test("686", None, f"{disks.append} ringer.dma=7", options=(*disks.options, "-snapshot"), initrd=disks.initrd)
     disks.check_untouched(run)
 
 
-@case
+@suite.case
 def disks_killed(run):
     """What a guest has flushed is there when the program is killed."""
     disks = Disks(run)
@@ -279,7 +251,7 @@ def disks_killed(run):
     disks.check_written(run)
 
 
-@case
+@suite.case
 def leave_shell(run):
     machine = run.start("686", "quiet", terminal=True)
     machine.expect(PROMPT, BOOT)
@@ -289,7 +261,7 @@ def leave_shell(run):
     run.check("terminal restored after poweroff", machine.settings_restored())
 
 
-@case
+@suite.case
 def signals(run):
     for number in (signal.SIGTERM, signal.SIGINT):
         machine = run.start("686", "quiet", terminal=True)
@@ -301,7 +273,7 @@ def signals(run):
         run.check(f"terminal restored after {number.name}", machine.settings_restored())
 
 
-@case
+@suite.case
 def idle(run):
     """A guest that has nothing to do costs next to nothing."""
     machine = run.start("686", "ringer.test=idle", verify=False)
@@ -343,19 +315,19 @@ def usage(pid):
 
 def stress(run, flavour, accel, memory=128, limit=None):
     """
-    Loads that wear out memory management, for run.seconds; meanwhile the process must stay within its budget of host mappings and must not grow:
+    Loads that wear out memory management, for run.args.seconds; meanwhile the process must stay within its budget of host mappings and must not grow:
     not from the second of four equal rounds to the last.
     """
     # A small translation cache is full after the first round: what still grows then is a leak.
-    accel = "tcg" if "qemu" in run.runner else f"{accel},tb-size=8"
+    accel = "tcg" if run.is_qemu else f"{accel},tb-size=8"
     with open("/proc/sys/vm/max_map_count") as f:
         limit = limit or int(f.read()) // 2 + 2000
     run.runner = re.sub(r" -accel \S+", "", run.runner)
-    machine = run.start(flavour, f"ringer.test=stress ringer.stress={run.seconds}", options=("-accel", accel), memory=memory,
+    machine = run.start(flavour, f"ringer.test=stress ringer.stress={run.args.seconds}", options=("-accel", accel), memory=memory,
                         initrd=stress_initramfs())
     most = 0
     rounds = []
-    deadline = time.monotonic() + BOOT + 8 * run.seconds
+    deadline = time.monotonic() + BOOT + 8 * run.args.seconds
     while machine.process.poll() is None and time.monotonic() < deadline:
         machine.read(1)
         try:
@@ -380,26 +352,26 @@ def stress(run, flavour, accel, memory=128, limit=None):
     run.check(f"{rounds[3][0]} mappings in the last round, {rounds[1][0]} in the second", rounds[3][0] <= 1.5 * rounds[1][0] + 2000)
 
 
-@case
+@suite.case
 def stress_auto(run):
     stress(run, "686", "bt,flavour=auto")
 
 
-@case
+@suite.case
 def stress_direct(run):
     stress(run, "686-pae", "bt,flavour=direct")
 
 
-@case
+@suite.case
 def stress_few_mappings(run):
     """As on a host with hardly any mappings to give: the machine may have 2,200 of them, and what the process has besides."""
     stress(run, "686", "bt,flavour=direct,max-maps=5000", limit=2200 + 1000)
 
 
-@case
+@suite.case
 def small_address_space(run):
     """ulimit -v leaves no room for windows: one line says so, and everything works."""
-    if "qemu" in run.runner:
+    if run.is_qemu:
         run.skip("QEMU has no windows")
         return
     run.runner = f"prlimit --as={3 << 30} " + re.sub(r" -accel \S+", "", run.runner)
@@ -408,36 +380,4 @@ def small_address_space(run):
     run.check(f"{lines} lines warn of it, not 1", lines == 1)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runner", default=os.path.join(ROOT, "build/release/ringer"))
-    parser.add_argument("--seconds", type=int, default=60, help="how long each stress case lasts")
-    parser.add_argument("cases", nargs="*", metavar="CASE", help="of " + ", ".join(CASES))
-    args = parser.parse_args()
-    for name in args.cases:
-        if name not in CASES:
-            parser.error(f"there is no case {name!r}")
-    os.makedirs(LOGS, exist_ok=True)
-    passed = failed = 0
-    for name in args.cases or CASES:
-        run = Run(args.runner, name, args.seconds)
-        begin = time.monotonic()
-        try:
-            CASES[name](run)
-        except (Failure, OSError) as failure:
-            run.check(failure, False)
-        for machine in run.machines:
-            machine.close()
-        if run.failed:
-            for machine in run.machines:
-                print("\n".join("    | " + line for line in machine.text.splitlines()[-15:]))
-                print(f"    log: {machine.log.name}")
-        verdict = "FAIL" if run.failed else "PASS"
-        print(f"{verdict} {name}: {run.passed} checks passed, {run.failed} failed, {time.monotonic() - begin:.1f} s", flush=True)
-        passed += run.passed
-        failed += run.failed
-    print(f"SUMMARY: {passed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
-sys.exit(main())
+sys.exit(suite.main())

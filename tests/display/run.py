@@ -6,71 +6,35 @@
 Prints PASS and FAIL lines and a SUMMARY. Logs are in build/tests/display/.
 """
 
-import argparse
 import fcntl
 import hashlib
 import os
 import re
-import shlex
 import signal
-import socket
 import struct
 import sys
-import tempfile
 import termios
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "tests/boot"))
-from machine import Failure, Machine  # noqa: E402
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+import harness  # noqa: E402
+from harness import BOOT, GUESTS, contents, free_port  # noqa: E402
 from rfb import Client, Refused, read_png  # noqa: E402
 
-GUESTS = os.path.join(ROOT, "build/guests")
-LOGS = os.path.join(ROOT, "build/tests/display")
-BOOT = 120
 LEAVE = "\x1b[?1049l"  # what gives an xterm's screen back
 
-CASES = {}
+
+class Run(harness.Run):
+    def start(self, *options, terminal=False, append="console=ttyS0 console=tty0", verify=True):
+        argv = ["-m", "128", "-kernel", f"{GUESTS}/686/vmlinuz", "-initrd", f"{GUESTS}/initramfs.cpio.gz"]
+        return super().start([*argv, "-append", f"{append} consoleblank=0", *options], terminal, verify)
 
 
-def case(function):
-    CASES[function.__name__.replace("_", "-")] = function
-    return function
+suite = harness.Suite("display", __doc__, Run)
 
 
 def free_display():
-    with socket.socket() as s:
-        for n in range(50, 500):
-            try:
-                s.bind(("127.0.0.1", 5900 + n))
-                return n
-            except OSError:
-                continue
-    raise Failure("no free port")
-
-
-class Run:
-    def __init__(self, runner, name, directory):
-        self.runner, self.name, self.directory = runner, name, directory
-        self.passed = self.failed = 0
-        self.machines = []
-
-    def path(self, name):
-        return os.path.join(self.directory, name)
-
-    def start(self, *options, terminal=False, append="console=ttyS0 console=tty0", verify=True):
-        argv = shlex.split(self.runner) + (["-accel", "bt,verify=on"] if verify else []) + ["-m", "128", "-kernel", f"{GUESTS}/686/vmlinuz"]
-        argv += ["-initrd", f"{GUESTS}/initramfs.cpio.gz", "-append", f"{append} consoleblank=0", *options]
-        suffix = f"-{len(self.machines)}" if self.machines else ""
-        machine = Machine(argv, os.path.join(LOGS, f"{self.name}{suffix}.log"), terminal)
-        self.machines.append(machine)
-        return machine
-
-    def check(self, name, ok):
-        self.passed += bool(ok)
-        self.failed += not ok
-        if not ok:
-            print(f"FAIL {self.name}: {name}", flush=True)
+    return free_port() - 5900
 
 
 def connect(port, **how):
@@ -83,14 +47,6 @@ def connect(port, **how):
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
-
-
-def contents(path):
-    try:
-        with open(path, encoding="utf-8") as f:
-            return f.read()
-    except FileNotFoundError:
-        return ""
 
 
 def answer(type_line, serial, wanted, limit=BOOT):
@@ -106,7 +62,7 @@ def answer(type_line, serial, wanted, limit=BOOT):
     return False
 
 
-@case
+@suite.case
 def vnc(run):
     """Typed at and seen by VNC; the picture and the text at the end are what the client saw."""
     number = free_display()
@@ -146,7 +102,7 @@ def vnc(run):
     client.close()
 
 
-@case
+@suite.case
 def vnc_password(run):
     number = free_display()
     with open(run.path("password"), "w") as f:
@@ -167,7 +123,7 @@ def vnc_password(run):
     run.check("exit status", machine.wait(20) == 128 + signal.SIGTERM)
 
 
-@case
+@suite.case
 def vnc_slow_client(run):
     """A client that asks for updates and never reads them delays nobody."""
     number = free_display()
@@ -190,7 +146,7 @@ def window_size(machine, rows, cols):
     fcntl.ioctl(machine.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
 
 
-@case
+@suite.case
 def curses(run):
     """The text screen on a terminal: what is shown, keys, a change of its size, and how it is left."""
     os.environ["TERM"] = "xterm-256color"
@@ -227,7 +183,7 @@ def curses(run):
     run.check("the prompt", "root@ringer:~# " in contents(text) + " ")
 
 
-@case
+@suite.case
 def curses_ends(run):
     """Killed, failed or stopped: the terminal is as it was."""
     os.environ["TERM"] = "xterm-256color"
@@ -252,31 +208,4 @@ def curses_ends(run):
     run.check("its settings", machine.settings_restored())
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runner", default=os.path.join(ROOT, "build/release/ringer"))
-    parser.add_argument("cases", nargs="*")
-    args = parser.parse_args()
-    os.makedirs(LOGS, exist_ok=True)
-    passed = failed = 0
-    for name in args.cases or CASES:
-        start = time.monotonic()
-        with tempfile.TemporaryDirectory() as directory:
-            run = Run(args.runner, name, directory)
-            try:
-                CASES[name](run)
-            except (Failure, Refused, OSError, AssertionError) as e:
-                run.check(f"{type(e).__name__}: {e}", False)
-            finally:
-                for machine in run.machines:
-                    machine.close()
-        passed += run.passed
-        failed += run.failed
-        if not run.failed:
-            print(f"PASS {name}: {run.passed} checks, {time.monotonic() - start:.1f} s", flush=True)
-    print(f"SUMMARY: {passed} passed, {failed} failed")
-    return failed != 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+sys.exit(suite.main())

@@ -6,8 +6,10 @@ import socket
 import struct
 import zlib
 
+from machine import Failure
 
-class Refused(Exception):
+
+class Refused(Failure):
     pass
 
 
