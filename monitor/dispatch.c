@@ -180,7 +180,7 @@ static void halt(struct vcpu *v)
 	pthread_mutex_lock(&v->kick_lock);
 	for (;;) {
 		u32 events = atomic_load(&v->events);
-		if ((events & (EV_RESET | EV_STOP | EV_STATS | EV_WORK)) || (!v->shutdown && intr_deliverable(v, events)))
+		if ((events & (EV_RESET | EV_STOP | EV_STATS | EV_WORK | EV_PAUSE)) || (!v->shutdown && intr_deliverable(v, events)))
 			break;
 		pthread_cond_wait(&v->halt_cond, &v->kick_lock);
 	}
@@ -221,11 +221,34 @@ static void deliver_interrupt(struct vcpu *v, u32 events)
 	interrupt_deliver(v, vector, INTR_EXTERNAL, v->eip, false, 0);
 }
 
-/* False when the machine is to stop. */
-static bool handle_events(struct vcpu *v)
+/* The machine is stopped: waits until it runs again, or there is something else to do. */
+static void stand_still(struct vcpu *v)
 {
-	u32 events = atomic_load(&v->events);
-	if (unlikely(events & (EV_STOP | EV_RESET | EV_STATS | EV_WORK))) {
+	struct vm *vm = v->vm;
+
+	u32 unpauses;
+
+	fpu_save(v);
+	pthread_mutex_lock(&v->kick_lock);
+	unpauses = v->unpauses;
+	pthread_mutex_unlock(&v->kick_lock);
+	pthread_mutex_lock(&vm->lock);
+	runstate_vcpu_stopped(vm);
+	pthread_mutex_unlock(&vm->lock);
+	pthread_mutex_lock(&v->kick_lock);
+	/* Whoever let it run and stopped it again meanwhile wants to be told anew. */
+	while (!(atomic_load(&v->events) & (EV_RESET | EV_STOP | EV_STATS | EV_WORK)) && (atomic_load(&v->events) & EV_PAUSE) &&
+	       v->unpauses == unpauses)
+		pthread_cond_wait(&v->halt_cond, &v->kick_lock);
+	pthread_mutex_unlock(&v->kick_lock);
+}
+
+/* False when the machine is to end. */
+static bool handle_requests(struct vcpu *v)
+{
+	u32 events;
+
+	while ((events = atomic_load(&v->events)) & (EV_STOP | EV_RESET | EV_STATS | EV_WORK | EV_PAUSE)) {
 		if (events & EV_STOP)
 			return false;
 		if (events & EV_WORK) {
@@ -233,7 +256,6 @@ static bool handle_events(struct vcpu *v)
 			pthread_mutex_lock(&v->vm->lock);
 			vcpu_do_work(v);
 			pthread_mutex_unlock(&v->vm->lock);
-			events = atomic_load(&v->events);
 		}
 		if (events & EV_STATS) {
 			vcpu_clear_event(v, EV_STATS);
@@ -244,9 +266,21 @@ static bool handle_events(struct vcpu *v)
 			vcpu_clear_event(v, EV_RESET);
 			boot(v);
 			v->missed = false;
-			return true;
 		}
+		if (atomic_load(&v->events) & EV_PAUSE)
+			stand_still(v);
 	}
+	return true;
+}
+
+/* False when the machine is to end. */
+static bool handle_events(struct vcpu *v)
+{
+	u32 events;
+
+	if (!handle_requests(v))
+		return false;
+	events = atomic_load(&v->events);
 	if (events && intr_deliverable(v, events))
 		deliver_interrupt(v, events);
 	return true;
@@ -564,7 +598,7 @@ void vcpu_run(struct vcpu *v)
 		v->table = softmmu_table(v);
 		choose_flavour(v);
 		/* What the vCPU could act upon now; the rest waits for IF. */
-		v->event_mask = EV_STOP | EV_RESET | EV_STATS | EV_WORK | EV_TLB | EV_MAP | (v->nmi_blocked ? 0 : EV_NMI) |
+		v->event_mask = EV_STOP | EV_RESET | EV_STATS | EV_WORK | EV_PAUSE | EV_TLB | EV_MAP | (v->nmi_blocked ? 0 : EV_NMI) |
 				(v->sysflags & EFLAGS_IF ? EV_INTR : 0);
 		if (needs_single(v))
 			run_single(v);
@@ -574,4 +608,7 @@ void vcpu_run(struct vcpu *v)
 	fpu_save(v);
 	if (v->lockstep)
 		lockstep_end(v);
+	pthread_mutex_lock(&v->vm->lock);
+	runstate_vcpu_ended(v->vm);
+	pthread_mutex_unlock(&v->vm->lock);
 }

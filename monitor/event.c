@@ -36,6 +36,7 @@ struct watch {
 struct event_loop {
 	int wake_fd;
 	_Atomic bool stop;
+	struct bh *bhs; /* scheduled */
 	struct timer *timers;
 	_Atomic u64 next_due; /* of the first timer; UINT64_MAX: there is none */
 	struct watch watches[MAX_WATCHES];
@@ -91,6 +92,46 @@ void timer_mod(struct timer *t, u64 deadline)
 	if (l->sleeping && deadline < l->sleep_until) {
 		l->sleep_until = deadline;
 		event_wake(t->vm);
+	}
+}
+
+void bh_init(struct bh *b, struct vm *vm, bh_fn *fn, void *opaque)
+{
+	*b = (struct bh){.vm = vm, .fn = fn, .opaque = opaque};
+}
+
+void bh_schedule(struct bh *b)
+{
+	struct event_loop *l = b->vm->events;
+
+	if (b->scheduled)
+		return;
+	b->scheduled = true;
+	b->next = l->bhs;
+	l->bhs = b;
+	event_wake(b->vm);
+}
+
+void bh_cancel(struct bh *b)
+{
+	struct bh **p;
+
+	if (!b->scheduled)
+		return;
+	for (p = &b->vm->events->bhs; *p != b; p = &(*p)->next)
+		;
+	*p = b->next;
+	b->scheduled = false;
+}
+
+static void run_bhs(struct event_loop *l)
+{
+	struct bh *b;
+
+	while ((b = l->bhs)) {
+		l->bhs = b->next;
+		b->scheduled = false;
+		b->fn(b->opaque);
 	}
 }
 
@@ -225,8 +266,8 @@ static void poll_once(struct vm *vm, u64 min_ns)
 		generations[i] = l->watches[i].generation;
 	}
 	l->sleep_until = UINT64_MAX;
-	if (vm->clock.retired) {
-		/* Nobody need be woken for a timer. */
+	if (vm->clock.retired || (vm->clock.stopped && (!l->timers || l->timers->due > clock_ns(&vm->clock)))) {
+		/* Nobody need be woken for a timer; one that is armed anew may be due at once. */
 		l->sleep_until = 0;
 	} else if (l->timers) {
 		u64 now = clock_ns(&vm->clock), due = l->timers->due, ns = due > now ? due - now : 0;
@@ -260,7 +301,10 @@ void event_run(struct vm *vm)
 	prctl(PR_SET_TIMERSLACK, 1ul, 0, 0, 0);
 	pthread_mutex_lock(&vm->lock);
 	while (!atomic_load(&l->stop)) {
-		bool fired = !vm->clock.retired && run_timers(vm);
+		bool fired;
+
+		run_bhs(l);
+		fired = !vm->clock.retired && run_timers(vm);
 
 		if (atomic_load(&l->stop))
 			break;

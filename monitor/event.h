@@ -30,6 +30,20 @@ void timer_init(struct timer *t, struct vm *vm, timer_fn *fn, void *opaque);
 void timer_mod(struct timer *t, u64 deadline);
 void timer_del(struct timer *t);
 
+/* A bottom half: fn is called on the I/O thread, once for however many calls of bh_schedule came before. Embedded in its owner. */
+typedef void bh_fn(void *opaque);
+struct bh {
+	struct vm *vm;
+	bh_fn *fn;
+	void *opaque;
+	bool scheduled;
+	struct bh *next;
+};
+
+void bh_init(struct bh *b, struct vm *vm, bh_fn *fn, void *opaque);
+void bh_schedule(struct bh *b);
+void bh_cancel(struct bh *b);
+
 typedef void fd_fn(void *opaque, int fd, int revents);
 /* Watches fd for `events` (POLLIN...); one watch per fd; a second call replaces the first. events 0 removes it. */
 void event_watch_fd(struct vm *vm, int fd, int events, fd_fn *fn, void *opaque);

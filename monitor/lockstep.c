@@ -207,7 +207,7 @@ void lockstep_halt(struct vcpu *v)
 	v->stats.halts++;
 	if (v->shutdown || !(v->sysflags & EFLAGS_IF) || due == UINT64_MAX) {
 		/* Others may have asked already: a reset or an end of theirs comes first. */
-		if (!(atomic_load(&v->events) & (EV_RESET | EV_STOP)))
+		if (!(atomic_load(&v->events) & (EV_RESET | EV_STOP | EV_PAUSE)))
 			vm_request_exit(v->vm, VM_QUIT, 0);
 		return;
 	}

@@ -128,9 +128,7 @@ static void *vcpu_thread(void *opaque)
 	struct vm *vm = opaque;
 
 	vcpu_run(vm->vcpu);
-	/* Under -no-shutdown a machine that is off stays until a signal or Ctrl-A x. */
-	if (!vm->opt.no_shutdown)
-		vm_request_exit(vm, VM_FAILED, 1);
+	vm_request_exit(vm, VM_FAILED, 1);
 	return NULL;
 }
 
@@ -182,6 +180,11 @@ int main(int argc, char **argv)
 	early_signals();
 	vm = set_up(argc, argv);
 	signal_fd = watch_signals(vm);
+	if (vm->opt.start_stopped) {
+		pthread_mutex_lock(&vm->lock);
+		vm_stop(vm, RUNSTATE_PRELAUNCH);
+		pthread_mutex_unlock(&vm->lock);
+	}
 	err = pthread_create(&thread, NULL, vcpu_thread, vm);
 	if (err)
 		fatal("cannot start the vCPU's thread: %s", strerror(err));

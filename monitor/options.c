@@ -71,6 +71,7 @@
 	X("global", opt_global, "DRIVER.PROP=V", "isa-debugcon.iobase=P: SeaBIOS writes its messages to port 0x402")                       \
 	X("device", opt_device, "NAME[,PROP=V]", "isa-debug-exit[,iobase=P][,iosize=N], isa-debugcon,chardev=ID[,iobase=P]")               \
 	X("rtc", opt_rtc, "base=B", "utc (default), localtime, or a date such as 2026-01-31T12:00:00")                                     \
+	X("S", opt_start_stopped, NULL, "do not start the CPU: the monitor's cont or a debugger does")                                     \
 	X("no-reboot", opt_no_reboot, NULL, "a reset ends the machine")                                                                    \
 	X("no-shutdown", opt_no_shutdown, NULL, "a power-off stops the machine, and Ringer stays")                                         \
 	X("action", opt_action, "EVENT=WHAT", "reboot=reset|shutdown, shutdown=poweroff|pause")                                            \
@@ -679,6 +680,13 @@ static void opt_rtc(struct options *o, const char *name, const char *arg)
 		else
 			fatal("-%s: '%s' is not a date: use utc, localtime, 2026-01-31 or 2026-01-31T12:00:00", name, it.value);
 	}
+}
+
+static void opt_start_stopped(struct options *o, const char *name, const char *arg)
+{
+	(void)name;
+	(void)arg;
+	o->start_stopped = true;
 }
 
 static void opt_no_reboot(struct options *o, const char *name, const char *arg)

@@ -80,6 +80,7 @@ struct options {
 	struct shot_option shots[MAX_SHOTS];
 	unsigned shot_count;
 	bool no_reboot, no_shutdown;
+	bool start_stopped; /* -S */
 	const char *log_file;
 	u32 log_mask;
 	const char *cpu_model;

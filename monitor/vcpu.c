@@ -162,6 +162,15 @@ void vcpu_clear_event(struct vcpu *v, u32 bits)
 	atomic_fetch_and(&v->events, ~bits);
 }
 
+void vcpu_unpause(struct vcpu *v)
+{
+	pthread_mutex_lock(&v->kick_lock);
+	vcpu_clear_event(v, EV_PAUSE);
+	v->unpauses++;
+	pthread_cond_broadcast(&v->halt_cond);
+	pthread_mutex_unlock(&v->kick_lock);
+}
+
 /* ---- saved state ---- */
 
 static void save_segment(struct state *s, const struct segment *g)

@@ -54,6 +54,7 @@ enum {
 	EV_TLB = 1u << 5,   /* physical addresses mean something else now (A20) */
 	EV_MAP = 1u << 6,   /* and other memory lies behind them: translations are void */
 	EV_WORK = 1u << 7,  /* vcpu_post */
+	EV_PAUSE = 1u << 8, /* wait: runstate.h */
 };
 
 /*
@@ -147,6 +148,7 @@ struct vcpu {
 	pthread_cond_t halt_cond;		 /* with kick_lock: wakes a halted vCPU */
 	struct vcpu_work *work, **work_end;	 /* kick_lock */
 	bool poll_armed;			 /* kick_lock */
+	u32 unpauses;				 /* kick_lock: calls of vcpu_unpause */
 	void *poll_page;			 /* translated code loads from it at backward branches; PROT_NONE while armed */
 	u16 fpu_hidden;				 /* FCW whose unmasked exceptions are masked for one instruction, or 0 */
 	bool fpu_loaded;			 /* guest FPU state is in the host's registers (true) or in fx (false) */
@@ -160,6 +162,8 @@ struct vcpu {
 /* Sets or clears events and makes the vCPU notice at its next safepoint or wakes it from HLT. Async-signal-safe: no (takes kick_lock). */
 void vcpu_set_event(struct vcpu *v, u32 bits);
 void vcpu_clear_event(struct vcpu *v, u32 bits);
+/* Clears EV_PAUSE, and wakes the thread that waits for that. */
+void vcpu_unpause(struct vcpu *v);
 
 /* Has w->fn called on the vCPU's thread, with vm->lock held, before its next instruction at a safepoint, also in HLT. No-op if w is queued.
  */

@@ -26,6 +26,8 @@ int vm_init(struct vm *vm, u64 ram_size)
 		err = event_init(vm);
 		if (err)
 			memory_free(&vm->mem);
+		else
+			runstate_init(vm);
 	}
 	if (err)
 		pthread_mutex_destroy(&vm->lock);
@@ -34,6 +36,7 @@ int vm_init(struct vm *vm, u64 ram_size)
 
 void vm_free(struct vm *vm)
 {
+	runstate_free(vm);
 	event_free(vm);
 	memory_free(&vm->mem);
 	pthread_mutex_destroy(&vm->lock);
@@ -68,8 +71,11 @@ void vm_request_reset(struct vm *vm)
 
 void vm_request_poweroff(struct vm *vm)
 {
-	if (!vm->opt.no_shutdown)
-		vm_request_exit(vm, VM_POWEROFF, 0);
+	if (vm->opt.no_shutdown) {
+		vm_stop(vm, RUNSTATE_SHUTDOWN);
+		return;
+	}
+	vm_request_exit(vm, VM_POWEROFF, 0);
 	stop_vcpu(vm);
 }
 
@@ -79,6 +85,7 @@ void vm_reset_devices(struct vm *vm)
 		if (vm->devices[i].reset)
 			vm->devices[i].reset(vm->devices[i].opaque);
 	vm->hard_reset = false;
+	runstate_reset(vm);
 }
 
 void vm_set_a20(struct vm *vm, bool open)

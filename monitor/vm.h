@@ -15,6 +15,7 @@
 #include "monitor/io.h"
 #include "monitor/memory.h"
 #include "monitor/options.h"
+#include "monitor/runstate.h"
 #include "monitor/types.h"
 
 struct vcpu;
@@ -48,6 +49,7 @@ struct vm {
 	struct memory mem;
 	struct vcpu *vcpu; /* later: several */
 	struct event_loop *events;
+	struct run run;
 
 	pthread_mutex_t lock; /* devices, timers, fd watches, ports */
 	struct port_range ports[MAX_PORT_RANGES];
@@ -88,7 +90,7 @@ void vm_request_exit(struct vm *vm, enum vm_exit why, int status);
  * does it at the next instruction boundary: vm_reset_devices, memory contents kept as on a PC, boot loader run again. Any thread.
  */
 void vm_request_reset(struct vm *vm);
-/* A power-off asked for by a device. Under -no-shutdown stops the vCPU but keeps the process. Any thread. */
+/* A power-off asked for by a device. Under -no-shutdown the machine stops, and the process stays. Lock held. */
 void vm_request_poweroff(struct vm *vm);
 /* Runs every device's reset, in order of registration. Lock held. */
 void vm_reset_devices(struct vm *vm);
