@@ -111,7 +111,7 @@ static inline bool emu_event_due(const struct vcpu *v)
 	/* io_insn.c: IN OUT INS OUTS with IOPL, the I/O bitmap, REP */                                      \
 	X(in) X(out) /* opcode tells imm8 (imm) or DX; opsize the width */ X(ins) X(outs)                    \
 	/* legacy.c */                                                                                       \
-	X(daa) X(das) X(aaa) X(aas) X(aam) X(aad) X(salc) X(bound) X(enter) X(pusha) X(popa) X(lahf) X(sahf) \
+	X(daa) X(das) X(aaa) X(aas) X(aam) X(aad) X(salc) X(bound) X(enter) X(pusha) X(popa) X(lahf) X(sahf) X(div) X(idiv) \
 	/* string.c: MOVS STOS LODS CMPS SCAS, with and without REP; opsize is the element */                \
 	X(movs) X(stos) X(lods) X(cmps) X(scas)                                                              \
 	/* fpu_insn.c */                                                                                     \

@@ -1,6 +1,6 @@
 /*
  * Instructions that 64-bit mode has no more, or that are rare enough to be emulated: decimal adjustment, BOUND, ENTER, PUSHA/POPA,
- * LAHF/SAHF, SALC.
+ * LAHF/SAHF, SALC; and divisions that fail.
  *
  * Flags that the manual leaves undefined are as real CPUs leave them, measured over all inputs; tests/unit/test_legacy.c compares with the
  * host's CPU. In short: they are those of the addition or subtraction that the adjustment amounts to.
@@ -258,5 +258,53 @@ int emu_popa(struct vcpu *v, const struct emu_insn *i)
 		if (7 - n != REG_ESP)
 			reg_set(v, 7 - n, i->opsize, words[n]);
 	reg_set(v, REG_ESP, i->stacksize, v->regs[REG_ESP] + 8 * i->opsize);
+	return EMU_NEXT;
+}
+
+/* --- division, SDM Vol. 2A, DIV and IDIV; the flags, which are undefined, stay --- */
+
+int emu_div(struct vcpu *v, const struct emu_insn *i)
+{
+	u32 bits = i->opsize * 8u, divisor = emu_rm_read(v, i, i->opsize);
+	u64 dividend, quotient;
+
+	if (bits == 8)
+		dividend = get_ax(v);
+	else
+		dividend = (u64)reg_get(v, REG_EDX, i->opsize) << bits | reg_get(v, REG_EAX, i->opsize);
+	if (!divisor || dividend >> bits >= divisor)
+		raise_exception(v, EXC_DE);
+	quotient = dividend / divisor;
+	if (bits == 8) {
+		set_ax(v, (u32)(quotient | dividend % divisor << 8));
+	} else {
+		reg_set(v, REG_EAX, i->opsize, (u32)quotient);
+		reg_set(v, REG_EDX, i->opsize, (u32)(dividend % divisor));
+	}
+	return EMU_NEXT;
+}
+
+int emu_idiv(struct vcpu *v, const struct emu_insn *i)
+{
+	u32 bits = i->opsize * 8u, unused = 64 - bits;
+	s64 divisor = (s64)((u64)emu_rm_read(v, i, i->opsize) << unused) >> unused, dividend, quotient;
+
+	if (bits == 8)
+		dividend = (s16)get_ax(v);
+	else
+		dividend = (s64)((((u64)reg_get(v, REG_EDX, i->opsize) << bits) | reg_get(v, REG_EAX, i->opsize)) << (64 - 2 * bits)) >>
+			   (64 - 2 * bits);
+	/* The host would trap at the second as well. */
+	if (!divisor || (divisor == -1 && dividend == INT64_MIN))
+		raise_exception(v, EXC_DE);
+	quotient = dividend / divisor;
+	if (quotient != (s64)((u64)quotient << unused) >> unused)
+		raise_exception(v, EXC_DE);
+	if (bits == 8) {
+		set_ax(v, ((u32)quotient & 0xff) | ((u32)(dividend % divisor) & 0xff) << 8);
+	} else {
+		reg_set(v, REG_EAX, i->opsize, (u32)quotient);
+		reg_set(v, REG_EDX, i->opsize, (u32)(dividend % divisor));
+	}
 	return EMU_NEXT;
 }

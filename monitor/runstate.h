@@ -56,8 +56,8 @@ void runstate_listen(struct vm *vm, struct runstate_listener *l);
 const char *runstate_name(enum runstate s);
 
 /*
- * The machine shall stop, for the reason `why` (not RUNNING), at the next safepoint: a matter of microseconds, not waited for. No-op if it is
- * stopped; its reason stays. On the vCPU's thread: before the next instruction.
+ * The machine shall stop, for the reason `why` (not RUNNING), at the next safepoint: a matter of microseconds, not waited for. No-op if it
+ * is stopped; its reason stays. On the vCPU's thread: before the next instruction.
  */
 void vm_stop(struct vm *vm, enum runstate why);
 /* As vm_stop, and has stopped when it returns. Not on the vCPU's thread; releases the lock while it waits. */

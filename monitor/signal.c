@@ -107,6 +107,16 @@ static bool poll_hit(struct vcpu *v, greg_t *g, struct tu *tu)
 	return false;
 }
 
+/* A division that fails all the time is emulated from then on. */
+static void divide_error(struct vcpu *v, greg_t *g, struct tu *tu)
+{
+	const struct tu_insn *in = tu_insn(v->tc, tu, tu_insn_by_host(v->tc, tu, (u64)g[REG_RIP]));
+
+	fault(v, g, tu, EXC_DE, false, 0);
+	if (window_blame(v, tu->pa + in->guest_off))
+		tu_drop(v, tu);
+}
+
 /* x87 and SSE exceptions share SIGFPE: the trap number of the context tells #MF from #XM. Without CR4.OSXMMEXCPT an SSE exception is #UD.
  */
 static int fpu_vector(const struct vcpu *v, const greg_t *g)
@@ -155,7 +165,10 @@ static void handler(int sig, siginfo_t *info, void *context)
 		}
 		break;
 	case SIGFPE:
-		fault(v, g, tu, g[REG_TRAPNO] == EXC_DE ? EXC_DE : fpu_vector(v, g), false, 0);
+		if (g[REG_TRAPNO] == EXC_DE)
+			divide_error(v, g, tu);
+		else
+			fault(v, g, tu, fpu_vector(v, g), false, 0);
 		return;
 	}
 	die(sig);

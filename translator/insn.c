@@ -397,6 +397,15 @@ static void lower_lea(struct xlate *x)
 		emit_mov(x, false, dst, R8);
 }
 
+/* The host's own division, whose #DE is a signal; emulated where it has failed too often. */
+static void lower_div(struct xlate *x)
+{
+	if (x->guilty)
+		emit_callout(x, x->in.mnemonic == ZYDIS_MNEMONIC_DIV ? emu_div : emu_idiv, false);
+	else
+		lower_generic(x);
+}
+
 static void lower_xlat(struct xlate *x)
 {
 	unsigned seg = SEG_DS;

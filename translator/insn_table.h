@@ -125,6 +125,8 @@
 	EMULATE(POPA, STACK, popa)                                                                      \
 	EMULATE(POPAD, STACK, popa)                                                                     \
 	LOWER(LEA, IDENTITY, lea)                                                                       \
+	LOWER(DIV, DATA, div)                                                                           \
+	LOWER(IDIV, DATA, div)                                                                          \
 	LOWER(XLAT, MEMORY, xlat)                                                                       \
 	/* Strings */                                                                                   \
 	LOWER(MOVSB, MEMORY, string)                                                                    \

@@ -222,7 +222,8 @@ static void translate_body(struct xlate *x, const u8 *page)
 		x->next_eip = x->eip + x->in.length;
 		if (!(x->mode & MODE_CS32) && x->v->seg[SEG_CS].limit <= 0xffff)
 			x->next_eip &= 0xffff;
-		x->direct = (x->mode & MODE_DIRECT) && !window_is_guilty(v, (tu->pa & ~(u64)PAGE_MASK) + offset);
+		x->guilty = window_is_guilty(v, (tu->pa & ~(u64)PAGE_MASK) + offset);
+		x->direct = (x->mode & MODE_DIRECT) && !x->guilty;
 		if (unlikely(v->marks != NULL))
 			emit_mark(x);
 		lower_insn(x);

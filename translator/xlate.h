@@ -64,7 +64,8 @@ struct xlate {
 	u32 eip;      /* of the instruction */
 	u32 next_eip;
 	unsigned insn;	/* its number */
-	bool direct;	/* it accesses memory through the window (MODE_DIRECT, and it is not guilty) */
+	bool guilty;	/* it has cost too many signals (window.h) */
+	bool direct;	/* it accesses memory through the window: MODE_DIRECT, and it is not guilty */
 	struct ref ref; /* of the access in hand */
 	s32 esp_off;	/* the guest's ESP is r15d + esp_off: pushes and pops of a run move r15d once, behind it */
 	bool defers;	/* the instruction leaves r15d to a later one */

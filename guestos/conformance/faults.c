@@ -74,6 +74,50 @@ TEST(de, "fault.#DE")
 	EACH(c, RINGS);
 }
 
+/* More often than a monitor likes to take a signal: it may do the instruction in another way from then on. */
+TEST(de_often, "fault.#DE, time and again")
+{
+	static const struct one bad[] = {
+		{"div8", div8, div8, V_DE, 0, 0x200, 2, 0, 0},
+		{"div16", div16, div16, V_DE, 0, 0, 7, 7, 0},
+		{"div32", div32, div32, V_DE, 0, 0, 7, 7, 0},
+		{"div mem", divmem, divmem, V_DE, 0, 5, 5, 5, 0},
+		{"idiv8", idiv8, idiv8, V_DE, 0, 0x80, 1, 0, 0},
+		{"idiv16", idiv16, idiv16, V_DE, 0, 0x8000, 0xffff, 0xffff, 0},
+		{"idiv32", idiv32, idiv32, V_DE, 0, 0x80000000, 0xffffffff, 0xffffffff, 0},
+	};
+	static const struct {
+		const u8 *code;
+		u32 eax, ecx, edx, quotient, remainder;
+	} good[] = {
+		{div8, 0x5555fe01, 0xff, 3, 0x555500ff, 3},
+		{div16, 0x55550007, 7, 1, 0x55552493, 2},
+		{div32, 7, 7, 1, 0x24924925, 4},
+		{divmem, 7, 5, 1, 0x1c71c71d, 2},
+		{idiv8, 0x5555fff9, 2, 3, 0x5555fffd, 3},
+		{idiv16, 0x5555fff9, 2, 0x5555ffff, 0x5555fffd, 0x5555ffff},
+		{idiv32, 0xfffffff9, 2, 0xffffffff, 0xfffffffd, 0xffffffff},
+	};
+
+	memset(buf, 0, 8);
+	for (int i = 0; i < 200; i++)
+		EACH(bad, RING0);
+	*(u32 *)buf = 9;
+	for (u32 i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		struct state s = at_ring(good[i].code, 0);
+
+		s.eax = good[i].eax;
+		s.ecx = good[i].ecx;
+		s.edx = good[i].edx;
+		s.ebx = ADDR(buf);
+		run(&s);
+		if (!ended(&s, bad[i].name))
+			continue;
+		EQ(s.eax, good[i].quotient, bad[i].name);
+		EQ(s.edx, good[i].remainder, bad[i].name);
+	}
+}
+
 CODE(int3, "int3; int3_at:");
 CODE(into, "into; into_at:");
 CODE(int4, "int $4; int4_at:");
