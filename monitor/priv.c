@@ -327,12 +327,15 @@ int emu_rdmsr(struct vcpu *v, const struct emu_insn *i)
 
 int emu_wrmsr(struct vcpu *v, const struct emu_insn *i)
 {
+	u64 efer = v->efer, apic_base = v->apic_base;
+
 	(void)i;
 	need_feature(v, CPUF_MSR);
 	need_cpl0(v);
 	if (!msr_write(v, v->regs[REG_ECX], (u64)v->regs[REG_EDX] << 32 | v->regs[REG_EAX]))
 		raise_error(v, EXC_GP, 0);
-	return done_exit(v);
+	/* These two change what linear and physical addresses mean. */
+	return v->efer == efer && v->apic_base == apic_base ? EMU_NEXT : done_exit(v);
 }
 
 int emu_cpuid(struct vcpu *v, const struct emu_insn *i)

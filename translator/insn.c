@@ -138,16 +138,17 @@ static void lower_pushf(struct xlate *x)
 /* At CPL 0, and only when nothing but IF and the host's flags changes; else the callout. */
 static void lower_popf(struct xlate *x)
 {
-	if (mode_cpl(x) != 0 || opsize(x) != 4 || (x->mode & MODE_SINGLE)) {
+	unsigned size = opsize(x);
+	if (mode_cpl(x) != 0 || (x->mode & MODE_SINGLE)) {
 		emit_callout(x, emu_popf, false);
 		return;
 	}
-	emit_pop(x, R11, 4);
+	emit_pop(x, R11, size);
 	/* From here on the guest's flags are dead: they come from r11. */
 	emit_load_v(x, R10, offsetof(struct vcpu, sysflags));
 	EB(x, 0x45, 0x31, 0xda); /* xor r10d, r11d */
 	EB(x, 0x41, 0xf7, 0xc2); /* test r10d, imm32 */
-	e4(x, EFLAGS_TF | EFLAGS_IOPL | EFLAGS_NT | EFLAGS_AC | EFLAGS_ID);
+	e4(x, EFLAGS_TF | EFLAGS_IOPL | EFLAGS_NT | (size == 4 ? EFLAGS_AC | EFLAGS_ID : 0));
 	EB(x, 0x0f, 0x85); /* jnz */
 	e4(x, 0);
 	struct cold *callout = new_cold(x, COLD_CALLOUT);
@@ -159,7 +160,7 @@ static void lower_popf(struct xlate *x)
 	e1(x, offsetof(struct vcpu, sysflags));
 	EB(x, 0x41, 0x81, 0xe3); /* and r11d, host flags */
 	e4(x, EFLAGS_HOST);
-	emit_add_esp(x, 4);
+	emit_add_esp(x, (s32)size);
 	EB(x, 0x41, 0x53, 0x9d); /* push r11 ; popfq */
 	/* Events that waited for IF; taken also when IF stays clear, which costs only a dispatch. */
 	EB(x, 0x49, 0x89, 0xca); /* mov r10, rcx */

@@ -61,10 +61,10 @@
 	TRANSFER(SYSENTER, CONTROL, sysenter)                                                           \
 	TRANSFER(SYSEXIT, PRIVILEGED, sysexit)                                                          \
 	/* Privileged */                                                                                \
-	TRANSFER(LGDT, PRIVILEGED, lgdt)                                                                \
-	TRANSFER(LIDT, PRIVILEGED, lidt)                                                                \
-	TRANSFER(LLDT, PRIVILEGED, lldt)                                                                \
-	TRANSFER(LTR, PRIVILEGED, ltr)                                                                  \
+	EMULATE(LGDT, PRIVILEGED, lgdt)                                                                 \
+	EMULATE(LIDT, PRIVILEGED, lidt)                                                                 \
+	EMULATE(LLDT, PRIVILEGED, lldt)                                                                 \
+	EMULATE(LTR, PRIVILEGED, ltr)                                                                   \
 	TRANSFER(LMSW, PRIVILEGED, lmsw)                                                                \
 	TRANSFER(CLTS, PRIVILEGED, clts)                                                                \
 	TRANSFER(INVLPG, PRIVILEGED, invlpg)                                                            \
@@ -72,7 +72,7 @@
 	EMULATE(INVD, PRIVILEGED, wbinvd)                                                               \
 	TRANSFER(HLT, PRIVILEGED, hlt)                                                                  \
 	EMULATE(RDMSR, PRIVILEGED, rdmsr)                                                               \
-	TRANSFER(WRMSR, PRIVILEGED, wrmsr)                                                              \
+	EMULATE(WRMSR, PRIVILEGED, wrmsr)                                                               \
 	EMULATE(RDTSC, EMULATED, rdtsc)                                                                 \
 	EMULATE(RDTSCP, EMULATED, rdtscp)                                                               \
 	EMULATE(RDPMC, PRIVILEGED, rdpmc)                                                               \

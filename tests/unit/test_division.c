@@ -76,7 +76,8 @@ static void teardown(void)
 /* All signs and magnitudes, those near the limits of a quotient more than others. */
 START_TEST(like_the_host)
 {
-	static const u32 edges[] = {0, 1, 2, 3, 7, 0x7e, 0x7f, 0x80, 0x81, 0xff, 0x100, 0x7fff, 0x8000, 0x8001, 0xffff, 0x7fffffff,
+	static const u32 edges[] = {0,		1,	    2,	    3,		7,	    0x7e,	0x7f,	   0x80,
+				    0x81,	0xff,	    0x100,  0x7fff,	0x8000,	    0x8001,	0xffff,	   0x7fffffff,
 				    0x80000000, 0x80000001, 0xff80, 0xffffff80, 0xffff8000, 0xfffffffe, 0xffffffff};
 	const unsigned n = ARRAY_SIZE(edges);
 	static const unsigned sizes[] = {1, 2, 4};
