@@ -54,7 +54,8 @@ void vm_stop(struct vm *vm, enum runstate why)
 	if (vm->run.state != RUNSTATE_RUNNING)
 		return;
 	vm->run.state = why;
-	vcpu_set_event(vm->vcpu, EV_PAUSE);
+	if (vm->vcpu)
+		vcpu_set_event(vm->vcpu, EV_PAUSE);
 }
 
 void vm_stop_wait(struct vm *vm, enum runstate why)

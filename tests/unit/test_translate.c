@@ -53,10 +53,10 @@ START_TEST(ends)
 		{{0xcd, 0x80}, 1, 2},		  /* int */
 		{{0xcf}, 1, 1},			  /* iret */
 		{{0xf4}, 1, 1},			  /* hlt */
-		{{0x0f, 0x30}, 1, 2},		  /* wrmsr */
 		{{0x0f, 0x01, 0x38}, 1, 3},	  /* invlpg */
 		{{0x74, 0x02, 0x90, 0xc3}, 3, 4}, /* jz does not end it */
-		{{0x0f, 0xa2, 0xfa, 0xc3}, 3, 4}, /* nor do cpuid, cli */
+		{{0x0f, 0xa2, 0xfa, 0xc3}, 3, 4}, /* nor do cpuid, cli, wrmsr */
+		{{0x0f, 0x30, 0xc3}, 2, 3},
 		{{0xea, 0, 0, 0, 0, 8, 0}, 1, 7}, /* jmp far */
 	};
 
