@@ -1,4 +1,4 @@
-# The guest kernels: `make guestos` builds build/guestos/{conformance,shadow,modes,demo,nano}.elf, 32-bit Multiboot ELF files.
+# The guest kernels: `make guestos` builds build/guestos/{conformance,shadow,modes,demo,nano,nano16}.elf, 32-bit Multiboot ELF files.
 
 GB := build/guestos
 GUEST_CC ?= gcc
@@ -9,7 +9,7 @@ GUEST_LIB := $(patsubst guestos/%,$(GB)/%.o,$(wildcard guestos/lib/*.S guestos/l
 GUEST_LDFLAGS := -m32 -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -Wl,-T,guestos/lib/link.ld
 
 guest_objs = $(patsubst guestos/%,$(GB)/%.o,$(wildcard guestos/$(1)/*.c guestos/$(1)/*.S))
-GUEST_KERNELS := conformance shadow modes demo nano
+GUEST_KERNELS := conformance shadow modes demo nano nano16
 GUEST_OBJS := $(GUEST_LIB) $(foreach k,$(GUEST_KERNELS),$(call guest_objs,$(k)))
 
 guestos: $(GUEST_KERNELS:%=$(GB)/%.elf)
@@ -17,6 +17,7 @@ guestos: $(GUEST_KERNELS:%=$(GB)/%.elf)
 # The tests of shadow and modes run in the harness of conformance.
 GUEST_EXTRA_shadow := $(GB)/conformance/main.c.o
 GUEST_EXTRA_modes := $(GB)/conformance/main.c.o
+GUEST_EXTRA_nano16 := $(GB)/modes/low.c.o $(GB)/modes/low.S.o
 
 define guest_kernel
 $(GB)/$(1).elf: $(GUEST_LIB) $(call guest_objs,$(1)) $(GUEST_EXTRA_$(1)) guestos/lib/link.ld
