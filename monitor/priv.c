@@ -81,6 +81,10 @@ static void write_cr0(struct vcpu *v, u32 x)
 	if ((changed & (CR0_PG | CR0_CD | CR0_NW)) && (x & CR0_PG) && (v->cr4 & CR4_PAE))
 		load_pdptes(v, v->cr3);
 	v->cr0 = x;
+	/* What real mode loads in the cache has no descriptor. */
+	if (!(x & CR0_PE) && (changed & CR0_PE))
+		for (int n = 0; n < SEG_COUNT; n++)
+			v->seg[n].raw = 0;
 	if (changed & (CR0_PG | CR0_WP))
 		mmu_flush_all(v);
 }

@@ -31,6 +31,7 @@ struct vcpu *vcpu_create(struct vm *vm)
 	v->mask_host = EFLAGS_HOST;
 	v->mask31 = 31;
 	v->mask15 = 15;
+	v->mask_df = EFLAGS_DF;
 	v->delivering = -1;
 	v->pending.vector = -1;
 	v->work_end = &v->work;

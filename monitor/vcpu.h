@@ -82,9 +82,9 @@ struct vcpu {
 	_Atomic(u32 *) jc;  /* entries of the current jump cache, or of the all-miss one after a kick */
 	u64 *table;	    /* current checked-flavour table (see shadowpt/softmmu.h) */
 	u64 host_rsp;	    /* RSP at vcpu_enter, for unwinding out of translated code */
-	u32 mask_no_if;	    /* ~EFLAGS_IF, EFLAGS_HOST, 31, 15: for flag-free masking by PEXT and PDEP in translated code */
+	u32 mask_no_if;	    /* ~EFLAGS_IF, EFLAGS_HOST, 31, 15, EFLAGS_DF: for flag-free masking by PEXT and PDEP in translated code */
 	u32 mask_host;
-	u32 mask31, mask15;
+	u32 mask31, mask15, mask_df;
 	u64 window_base; /* host address of the window in use */
 	struct segment seg[SEG_COUNT];
 

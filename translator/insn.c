@@ -37,12 +37,106 @@ static bool is_segment(const ZydisDecodedOperand *op)
 	return op->type == ZYDIS_OPERAND_TYPE_REGISTER && ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_SEGMENT;
 }
 
+/* In real and virtual-8086 mode a load of a data segment register is two stores. SS holds interrupts back as well. */
+static bool loads_paragraph(const struct xlate *x, unsigned seg)
+{
+	return (x->mode & (MODE_REAL | MODE_V86)) && !(x->mode & MODE_SINGLE) && seg != SEG_CS && seg != SEG_SS;
+}
+
+/* The selector is in r11d, zero-extended; r11 is lost. */
+static void emit_load_paragraph(struct xlate *x, unsigned seg)
+{
+	size_t s = offsetof(struct vcpu, seg) + seg * sizeof(struct segment);
+	emit_store_v(x, R11, s + offsetof(struct segment, sel));
+	emit_lea32(x, R11, NO_REG, R11, 8, 0);
+	emit_lea32(x, R11, R11, R11, 1, 0);
+	emit_store_v(x, R11, s + offsetof(struct segment, base));
+}
+
 /* The Sreg number of POP seg is in the opcode, not in a ModRM byte. */
 static void lower_pop_seg(struct xlate *x)
 {
+	unsigned seg = seg_number(x->ops[0].reg.value);
+	if (loads_paragraph(x, seg)) {
+		emit_pop(x, R11, opsize(x));
+		emit_movzx16(x, R11, R11);
+		emit_add_esp(x, (s32)opsize(x));
+		emit_load_paragraph(x, seg);
+		return;
+	}
 	u32 n = new_emu(x, emu_pop_seg);
 	x->tc->emus[n].reg = (u8)seg_number(x->ops[0].reg.value);
 	emit_call_emu(x, n);
+}
+
+static void lower_mov_to_seg(struct xlate *x)
+{
+	const ZydisDecodedOperand *from = &x->ops[1];
+	unsigned seg = seg_number(x->ops[0].reg.value);
+	if (!loads_paragraph(x, seg)) {
+		emit_callout(x, emu_mov_to_seg, false);
+		return;
+	}
+	if (from->type == ZYDIS_OPERAND_TYPE_MEMORY)
+		load_operand(x, from, R11, 2);
+	else
+		emit_movzx16(x, R11, host_reg(gpr_number(from->reg.value)));
+	emit_load_paragraph(x, seg);
+}
+
+/* A register gets the selector zero-extended, if the operand size is 32 bits; memory always gets 16 of them. */
+static void lower_mov_from_seg(struct xlate *x)
+{
+	const ZydisDecodedOperand *to = &x->ops[0];
+	size_t s = offsetof(struct vcpu, seg) + seg_number(x->ops[1].reg.value) * sizeof(struct segment);
+	bool narrow = x->in.operand_width == 16;
+	unsigned reg = R11;
+	if (to->type == ZYDIS_OPERAND_TYPE_REGISTER && !narrow)
+		reg = host_reg(gpr_number(to->reg.value));
+	if (to->type == ZYDIS_OPERAND_TYPE_MEMORY)
+		emit_linear(x, to, 0, 2, ACCESS_WRITE);
+	struct cold *c = to->type == ZYDIS_OPERAND_TYPE_MEMORY ? begin_access(x, 0) : NULL;
+	emit_load_v(x, reg, s + offsetof(struct segment, sel));
+	if (to->type == ZYDIS_OPERAND_TYPE_MEMORY)
+		emit_op_ref(x, true, 0, 0x89, R11);
+	else if (narrow)
+		emit_mov16(x, host_reg(gpr_number(to->reg.value)), R11);
+	end_access(x, c);
+}
+
+/* An m16:16 is loaded as a whole, and only then changes anything. */
+static void lower_load_far_ptr(struct xlate *x)
+{
+	static const struct {
+		ZydisMnemonic mnemonic;
+		u8 seg;
+	} segs[] = {{ZYDIS_MNEMONIC_LES, SEG_ES}, {ZYDIS_MNEMONIC_LDS, SEG_DS}, {ZYDIS_MNEMONIC_LFS, SEG_FS}, {ZYDIS_MNEMONIC_LGS, SEG_GS}};
+	unsigned seg = SEG_SS;
+	for (unsigned i = 0; i < ARRAY_SIZE(segs); i++)
+		if (segs[i].mnemonic == x->in.mnemonic)
+			seg = segs[i].seg;
+	if (!loads_paragraph(x, seg) || opsize(x) != 2) {
+		emit_callout(x, emu_load_far_ptr, false);
+		return;
+	}
+	load_operand(x, &x->ops[1], R11, 4);
+	emit_mov16(x, host_reg(gpr_number(x->ops[0].reg.value)), R11);
+	EB(x, 0xc4, 0x43, 0x7b, 0xf0, 0xdb, 0x10); /* rorx r11d, r11d, 16 */
+	emit_movzx16(x, R11, R11);
+	emit_load_paragraph(x, seg);
+}
+
+static void lower_mov_from_cr(struct xlate *x)
+{
+	static const size_t fields[] = {[0] = offsetof(struct vcpu, cr0),
+					[2] = offsetof(struct vcpu, cr2),
+					[3] = offsetof(struct vcpu, cr3),
+					[4] = offsetof(struct vcpu, cr4)};
+	unsigned n = (unsigned)(x->ops[1].reg.value - ZYDIS_REGISTER_CR0);
+	if (mode_cpl(x) != 0 || n >= ARRAY_SIZE(fields) || !fields[n])
+		emit_callout(x, emu_mov_from_cr, false);
+	else
+		emit_load_v(x, host_reg(gpr_number(x->ops[0].reg.value)), fields[n]);
 }
 
 /* Zero-extended for 32-bit operands; a selector field has no more than its 16 bits. */
@@ -430,6 +524,68 @@ static emu_fn *string_handler(u8 opcode)
 	return handlers[opcode >> 1 & 7];
 }
 
+/* ESI's or EDI's offset, through its segment; the access is begun. */
+static struct cold *begin_string(struct xlate *x, unsigned reg, unsigned seg, unsigned slot, u32 dir)
+{
+	bool wide = x->in.address_width == 32;
+	if (wide)
+		emit_mov(x, false, R8, reg);
+	else
+		emit_movzx16(x, R8, reg);
+	emit_segment(x, seg, slot, x->in.operand_width / 8u, dir, !wide);
+	return begin_access(x, slot);
+}
+
+/* reg += r11d + n, in the instruction's address size. */
+static void emit_advance(struct xlate *x, unsigned reg, s32 n)
+{
+	if (x->in.address_width == 32) {
+		emit_lea32(x, reg, reg, R11, 1, n);
+		return;
+	}
+	emit_lea32(x, R8, reg, R11, 1, n);
+	emit_mov16(x, reg, R8);
+}
+
+/*
+ * One element, where the host's own instruction cannot be had:
+ *	(accesses)
+ *	pushfq ; pop r11 ; pext r11d, r11d, [mask_df]		; 1 if DF
+ *	lea r11d, [r11 * 2 * size] ; not r11d			; -2 * size * DF - 1
+ *	lea esi, [rsi + r11 + size + 1]
+ */
+static void emit_string(struct xlate *x, emu_fn *handler, unsigned seg)
+{
+	u32 size = x->in.operand_width / 8u;
+	bool narrow = size == 2, src = handler == emu_movs || handler == emu_cmps || handler == emu_lods, dst = handler != emu_lods;
+	u8 byte = size == 1 ? 0 : 1;
+	unsigned reg = handler == emu_stos || handler == emu_scas || handler == emu_lods ? REG_EAX : R11;
+	if (src) {
+		struct cold *c = begin_string(x, REG_ESI, seg, 0, ACCESS_READ);
+		if (reg == REG_EAX)
+			emit_op_ref(x, narrow, 0, 0x8a | byte, reg);
+		else if (size == 1)
+			emit_op_ref(x, false, 0x0f, 0xb6, reg); /* movzx r11d, byte */
+		else
+			emit_load(x, reg, size);
+		end_access(x, c);
+	}
+	if (dst) {
+		bool write = handler == emu_movs || handler == emu_stos;
+		struct cold *c = begin_string(x, REG_EDI, SEG_ES, 1, write ? ACCESS_WRITE : ACCESS_READ);
+		emit_op_ref(x, narrow, 0, (write ? 0x88 : 0x3a) | byte, reg);
+		end_access(x, c);
+	}
+	EB(x, 0x9c, 0x41, 0x5b);
+	emit_pext_v(x, false, R11, R11, offsetof(struct vcpu, mask_df));
+	emit_lea32(x, R11, NO_REG, R11, 2 * size, 0);
+	EB(x, 0x41, 0xf7, 0xd3);
+	if (src)
+		emit_advance(x, REG_ESI, (s32)size + 1);
+	if (dst)
+		emit_advance(x, REG_EDI, (s32)size + 1);
+}
+
 /*
  * In a window the host's own string instruction runs, on biased addresses:
  *	mov r11, [window_base] ; lea rsi, [r11 + rsi] ; lea rdi, [r11 + rdi]
@@ -446,11 +602,17 @@ static void lower_string(struct xlate *x)
 	u32 size = x->in.operand_width / 8u;
 	unsigned seg = SEG_DS;
 	for (unsigned i = 0; i < x->in.operand_count; i++)
-		if (x->ops[i].type == ZYDIS_OPERAND_TYPE_MEMORY && x->ops[i].mem.base == ZYDIS_REGISTER_ESI)
+		if (x->ops[i].type == ZYDIS_OPERAND_TYPE_MEMORY && gpr_number(x->ops[i].mem.base) == REG_ESI)
 			seg = seg_number(x->ops[i].mem.segment);
-	if (!x->direct || (x->mode & MODE_SINGLE) || x->in.address_width != 32 || (src && !(seg <= SEG_DS && (x->mode & MODE_FLAT(seg)))) ||
-	    (dst && !(x->mode & MODE_FLAT(SEG_ES)))) {
+	bool rep = x->in.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
+	bool flat = x->in.address_width == 32 && (!src || (seg <= SEG_DS && (x->mode & MODE_FLAT(seg)))) &&
+		    (!dst || (x->mode & MODE_FLAT(SEG_ES)));
+	if (x->mode & MODE_SINGLE || (rep && !(x->direct && flat))) {
 		emit_callout(x, handler, false);
+		return;
+	}
+	if (!x->direct || !flat) {
+		emit_string(x, handler, seg);
 		return;
 	}
 	if (src)

@@ -89,11 +89,11 @@
 	EMULATE(OUTSW, PRIVILEGED, outs)                                                                \
 	EMULATE(OUTSD, PRIVILEGED, outs)                                                                \
 	/* Segments */                                                                                  \
-	EMULATE(LDS, SENSITIVE, load_far_ptr)                                                           \
-	EMULATE(LES, SENSITIVE, load_far_ptr)                                                           \
+	LOWER(LDS, SENSITIVE, load_far_ptr)                                                             \
+	LOWER(LES, SENSITIVE, load_far_ptr)                                                             \
 	EMULATE(LSS, SENSITIVE, load_far_ptr)                                                           \
-	EMULATE(LFS, SENSITIVE, load_far_ptr)                                                           \
-	EMULATE(LGS, SENSITIVE, load_far_ptr)                                                           \
+	LOWER(LFS, SENSITIVE, load_far_ptr)                                                             \
+	LOWER(LGS, SENSITIVE, load_far_ptr)                                                             \
 	EMULATE(ARPL, EMULATED, arpl)                                                                   \
 	/* Near control flow */                                                                         \
 	LOWER(JO, CONTROL, jcc)                                                                         \
@@ -181,9 +181,9 @@
 #define INSN_FORMS(LOWER, EMULATE, TRANSFER)                                                            \
 	LOWER(PUSH, SEGMENT, SENSITIVE, push_seg)                                                       \
 	LOWER(POP, SEGMENT, SENSITIVE, pop_seg)                                                         \
-	EMULATE(MOV, FROM_SEGMENT, SENSITIVE, mov_from_seg)                                             \
-	EMULATE(MOV, TO_SEGMENT, SENSITIVE, mov_to_seg)                                                 \
-	EMULATE(MOV, FROM_CONTROL, PRIVILEGED, mov_from_cr)                                             \
+	LOWER(MOV, FROM_SEGMENT, SENSITIVE, mov_from_seg)                                               \
+	LOWER(MOV, TO_SEGMENT, SENSITIVE, mov_to_seg)                                                   \
+	LOWER(MOV, FROM_CONTROL, PRIVILEGED, mov_from_cr)                                               \
 	EMULATE(MOV, TO_CONTROL, PRIVILEGED, mov_to_cr)                                                 \
 	EMULATE(MOV, FROM_DEBUG, PRIVILEGED, mov_from_dr)                                               \
 	EMULATE(MOV, TO_DEBUG, PRIVILEGED, mov_to_dr)                                                   \
@@ -224,7 +224,7 @@
 	X("VERW", VERW, VERW, PROTECTION, "as LAR",                                                                                                                             \
 	  "as LAR (emu_verw)")                                                                                                                                                  \
 	X("POP segment", POP, POP, PROTECTION, "loads the host's descriptor, checked with CPL 3",                                                     \
-	  "loads the guest's descriptor, checked with the guest's CPL; holds interrupts back behind SS (emu_pop_seg)")                                                          \
+	  "loads the guest's descriptor, checked with the guest's CPL; holds interrupts back behind SS (emu_pop_seg; in the cache where it is a paragraph)")                                                          \
 	X("PUSH segment", PUSH, PUSH, PROTECTION, "pushes the host's selector, whose RPL shows CPL 3",                                                                          \
 	  "pushes the guest's selector (lower_push_seg)")                                                                                                                       \
 	X("CALL far", CALL, CALL, PROTECTION, "goes through the host's descriptors and gates; pushes a CS whose RPL is 3",                                                      \
@@ -238,7 +238,7 @@
 	X("STR", STR, STR, PROTECTION, "stores the host's task register selector",                                                                                              \
 	  "stores the guest's TR selector (emu_str)")                                                                                                                           \
 	X("MOV segment", MOV, MOV, PROTECTION, "as POP and PUSH of a segment register",                                                                                         \
-	  "as POP and PUSH of a segment register (emu_mov_to_seg, emu_mov_from_seg)")
+	  "as POP and PUSH of a segment register (emu_mov_to_seg, lower_mov_from_seg)")
 
 /*
  * Flags where Zydis differs from the SDM: X(mnemonic, form, read, written, undefined), as EFLAGS bits. That no instruction changes a flag of

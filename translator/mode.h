@@ -26,6 +26,8 @@
 #define MODE_CS_LIMIT  0x2000u	/* CS is not 4 GiB long: the limit is checked at each entry; no chaining, no jump cache */
 #define MODE_CS_64K    0x10000u /* CS is 64 KiB of 16-bit code: branches that stay below FFFFh, as all with 16-bit operands do, are linked */
 
+#define MODE_REAL 0x20000u /* real mode, all data segments 64 KiB and writable: a selector is a paragraph, and nothing else changes */
+
 u32 mode_compute(const struct vcpu *v);
 
 #endif

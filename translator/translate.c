@@ -43,10 +43,21 @@ static u32 limit_bit(const struct segment *cs)
 	return cs->limit == 0xffff && !(cs->attr & SEG_DB) ? MODE_CS_64K : MODE_CS_LIMIT;
 }
 
-/* At every change of privilege and segment load: no branches. */
+static u32 real_bit(const struct vcpu *v)
+{
+	static const u8 data[] = {SEG_ES, SEG_SS, SEG_DS, SEG_FS, SEG_GS};
+	if (likely(v->cr0 & CR0_PE))
+		return 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(data); i++)
+		if (!v->seg[data[i]].low_write || v->seg[data[i]].limit != 0xffff)
+			return 0;
+	return MODE_REAL;
+}
+
+/* At every change of privilege and segment load: no branches that go either way in one guest. */
 u32 mode_compute(const struct vcpu *v)
 {
-	return v->cpl | (v->seg[SEG_CS].attr & SEG_DB ? MODE_CS32 : 0) | (v->seg[SEG_SS].attr & SEG_DB ? MODE_SS32 : 0) |
+	return real_bit(v) | v->cpl | (v->seg[SEG_CS].attr & SEG_DB ? MODE_CS32 : 0) | (v->seg[SEG_SS].attr & SEG_DB ? MODE_SS32 : 0) |
 	       flat_bit(v, SEG_ES) | flat_bit(v, SEG_CS) | flat_bit(v, SEG_SS) | flat_bit(v, SEG_DS) |
 	       (v->cr0 & (CR0_MP | CR0_EM | CR0_TS)) << MODE_CR0_SHIFT | (v->cr4 & CR4_OSFXSR) << MODE_CR4_SHIFT |
 	       limit_bit(&v->seg[SEG_CS]) | (v->sysflags & EFLAGS_VM) >> MODE_V86_SHIFT;

@@ -29,8 +29,8 @@ struct field {
 	{                                                                                                                                  \
 		offsetof(struct vcpu, m), sizeof(((struct vcpu *)0)->m), how, kind                                                         \
 	}
-#define SEGMENT(n)                                                                                                                         \
-	FIELD(seg[n].base, READ, K_U32), FIELD(seg[n].sel, READ, K_U32), FIELD(seg[n].full_read, READ, K_U32),                             \
+#define SEGMENT(n, how)                                                                                                                    \
+	FIELD(seg[n].base, how, K_U32), FIELD(seg[n].sel, how, K_U32), FIELD(seg[n].full_read, READ, K_U32),                               \
 		FIELD(seg[n].full_write, READ, K_U32), FIELD(seg[n].low_read, READ | SHIFT, K_U32),                                        \
 		FIELD(seg[n].low_write, READ | SHIFT, K_U32)
 
@@ -47,12 +47,17 @@ static const struct field fields[] = {
 	FIELD(mask_host, MASK, K_U32),
 	FIELD(mask31, MASK, K_U32),
 	FIELD(mask15, MASK, K_U32),
-	SEGMENT(SEG_ES),
-	SEGMENT(SEG_CS),
-	SEGMENT(SEG_SS),
-	SEGMENT(SEG_DS),
-	SEGMENT(SEG_FS),
-	SEGMENT(SEG_GS),
+	FIELD(mask_df, MASK, K_U32),
+	FIELD(cr0, READ, K_U32),
+	FIELD(cr2, READ, K_U32),
+	FIELD(cr3, READ, K_U32),
+	FIELD(cr4, READ, K_U32),
+	SEGMENT(SEG_ES, READ | WRITE),
+	SEGMENT(SEG_CS, READ),
+	SEGMENT(SEG_SS, READ),
+	SEGMENT(SEG_DS, READ | WRITE),
+	SEGMENT(SEG_FS, READ | WRITE),
+	SEGMENT(SEG_GS, READ | WRITE),
 };
 
 enum thunk_args {
@@ -340,6 +345,11 @@ static enum verify_rule step_jump_cache(const struct verifier *r, struct vstate 
 	return VERIFY_OK;
 }
 
+static bool is_control_register(const struct field *f)
+{
+	return f->offset >= offsetof(struct vcpu, cr0) && f->offset <= offsetof(struct vcpu, cr4);
+}
+
 static enum verify_rule step_mov_load(const struct verifier *r, struct vstate *s, const struct vinsn *in)
 {
 	const struct vop *to = &in->op[0];
@@ -347,7 +357,7 @@ static enum verify_rule step_mov_load(const struct verifier *r, struct vstate *s
 		return step_table_read(s, in);
 	if (in->base == R14) {
 		const struct field *f = find_field(in, READ);
-		if (!f || in->prefixes || to->size != f->size)
+		if (!f || in->prefixes || to->size != f->size || (is_control_register(f) && (r->tu->mode & MODE_CPL)))
 			return VERIFY_VCPU;
 		if (!is_glue(to->reg) && !(to->size == 4 && is_usable(to->reg)))
 			return VERIFY_REGISTER;
@@ -376,6 +386,21 @@ static enum verify_rule check_sysflags(const struct verifier *r, const struct va
 	return VERIFY_OK;
 }
 
+static bool is_segment_field(const struct field *f)
+{
+	return f->offset >= offsetof(struct vcpu, seg) && f->offset < offsetof(struct vcpu, seg) + sizeof(((struct vcpu *)0)->seg);
+}
+
+/* A selector or base may be stored where a selector is a paragraph: limits and rights stay. */
+static enum verify_rule check_paragraph(const struct verifier *r, const struct value *x, const struct field *f)
+{
+	bool sel = (f->offset - offsetof(struct vcpu, seg)) % sizeof(struct segment) == offsetof(struct segment, sel);
+
+	if (!(r->tu->mode & (MODE_REAL | MODE_V86)))
+		return VERIFY_VCPU;
+	return value_is_u32(x) && (!sel || !(bits_of(x) & ~0xffffu)) ? VERIFY_OK : VERIFY_HOST_VALUE;
+}
+
 /* mov byte [mark], 1: counts nothing but that it was there (-d insn). */
 static bool is_mark(const struct verifier *r, const struct vinsn *in)
 {
@@ -397,6 +422,8 @@ static enum verify_rule step_mov_store(const struct verifier *r, struct vstate *
 	const struct value *x = &s->r[from->reg];
 	if (f->kind == K_SYS)
 		return check_sysflags(r, x);
+	if (is_segment_field(f))
+		return check_paragraph(r, x, f);
 	if (f->kind == K_COUNTER)
 		return x->kind == K_COUNTED && x->id == f->offset ? VERIFY_OK : VERIFY_HOST_VALUE;
 	return value_is_u32(x) ? VERIFY_OK : VERIFY_HOST_VALUE;
@@ -512,7 +539,8 @@ static enum verify_rule step_pack(struct vstate *s, const struct vinsn *in)
 	if (to->size != 4 || !is_usable(to->reg) || !is_usable(from->reg))
 		return VERIFY_REGISTER;
 	struct value old = s->r[from->reg];
-	bool host_flags = old.kind == K_FLAGS && !pdep && f->offset == offsetof(struct vcpu, mask_host);
+	bool host_flags = old.kind == K_FLAGS && !pdep &&
+			  (f->offset == offsetof(struct vcpu, mask_host) || f->offset == offsetof(struct vcpu, mask_df));
 	if (!value_is_u32(&old) && !host_flags)
 		return VERIFY_HOST_VALUE;
 	set_u32(s, to->reg, in);
@@ -783,5 +811,7 @@ enum verify_rule vstate_step(struct verifier *r, struct vstate *s, const struct 
 		s->r[in->op[0].reg].bits = bits;
 	else if (low16)
 		s->r[R9] = (struct value){.kind = K_LOW16, .id = identity(&s->r[R8])};
+	else if (in->id == X86_INS_MOVZX && in->op[0].size == 4 && s->r[in->op[0].reg].kind == K_U32)
+		s->r[in->op[0].reg].bits = in->op[1].size == 1 ? 0xff : 0xffff;
 	return VERIFY_OK;
 }

@@ -302,3 +302,82 @@ TEST(real_x87, "real.x87 images have linear addresses")
 	for (u32 n = 6; n < 14; n += 2)
 		EQ(low16(LOW_AREA + 0x60 + n), low16(LOW_AREA + 0x40 + n), "fldenv keeps the pointers");
 }
+
+CODE16(elements, "movsb; nop; movsw; nop; movsl; nop; lodsb; nop; lodsw; nop; lodsl; nop; stosb; nop; stosw; nop; stosl; nop; cmpsb; nop; "
+		 "cmpsw; nop; "
+		 "cmpsl; nop; scasb; nop; scasw; nop; scasl; nop; es lodsb; nop");
+
+/* One string instruction of the code above, at `ip`, in real or virtual-8086 mode; runs to the INT3 that is put behind it. */
+static struct state one_string(u32 ip, u32 length, int v86, u32 si, u32 di, u32 df)
+{
+	struct state s = v86 ? AT_V86(elements, 3) : AT_REAL(elements);
+
+	*low(LOW_CODE + ip + length) = 0xcc;
+	if (v86)
+		idt[3] = gate(KCS, ADDR(trap_stubs[3]), 0xe, 3);
+	s.eip = ip;
+	s.esi = 0x12340000 | si;
+	s.edi = 0x56780000 | di;
+	s.eax = 0xaabbccdd;
+	s.es = (LOW_AREA >> 4) + 0x100;
+	s.eflags |= df;
+	for (u32 i = 0; i < 8; i++) {
+		*low(LOW_AREA + ((si + i) & 0xffff)) = (u8)(0x30 + i);
+		*low(LOW_AREA + 0x1000 + ((di + i) & 0xffff)) = (u8)(0x31 + i);
+	}
+	if (v86)
+		run(&s);
+	else
+		real_run(&s);
+	return s;
+}
+
+TEST(string_elements, "real, v86.strings one at a time, both ways")
+{
+	enum { MOVS, LODS, STOS, CMPS, SCAS };
+	static const u32 value[3] = {0x30, 0x3130, 0x33323130}, there[3] = {0x31, 0x3231, 0x34333231};
+
+	for (u32 n = 0; n < 15 * 4; n++) {
+		u32 op = n % 15 / 3, w = n % 3, size = 1u << w, df = n / 15 & 1 ? FL_DF : 0, ip = 0;
+		int v86 = n / 30;
+		/* Every element is followed by a NOP; those of 32 bits have a prefix. */
+		for (u32 k = 0; k < n % 15; k++)
+			ip += k % 3 == 2 ? 3 : 2;
+		struct state s = one_string(ip, w == 2 ? 2 : 1, v86, 0xfff8, 0x40, df);
+		u32 step = df ? 0u - size : size, mask = size == 4 ? ~0u : (1u << 8 * size) - 1;
+		u32 si = op == STOS || op == SCAS ? 0xfff8 : (0xfff8 + step) & 0xffff, di = op == LODS ? 0x40 : (0x40 + step) & 0xffff;
+		u32 left = op == CMPS ? value[w] : 0xaabbccdd & mask, stored = *(volatile u32 *)low(LOW_AREA + 0x1040) & mask;
+
+		if (s.vec != 3)
+			fail("string %u: vector %u at %x", n, s.vec, s.eip);
+		EQ(s.esi, 0x12340000 | si, "esi");
+		EQ(s.edi, 0x56780000 | di, "edi");
+		EQ(s.eax, op == LODS ? (0xaabbccdd & ~mask) | value[w] : 0xaabbccdd, "eax");
+		EQ(stored, op == MOVS ? value[w] : op == STOS ? 0xaabbccdd & mask : there[w], "memory at es:di");
+		if (op >= CMPS)
+			EQ(s.eflags & (FL_CF | FL_ZF), left < there[w] ? FL_CF : 0, "flags");
+		EQ(s.eflags & FL_DF, df, "DF");
+	}
+}
+
+TEST(real_string_wrap, "real.string pointers wrap at 64 KiB; an element across the end is #GP")
+{
+	struct state s = one_string(0, 1, 0, 0xffff, 0xffff, 0);
+
+	EQ(s.esi, 0x12340000, "movsb: esi");
+	EQ(s.edi, 0x56780000, "movsb: edi");
+	EQ(*low(LOW_AREA + 0x10fff), 0x30, "movsb: memory");
+	s = one_string(0, 1, 0, 0, 0, FL_DF);
+	EQ(s.esi, 0x1234ffff, "movsb down: esi");
+	EQ(s.edi, 0x5678ffff, "movsb down: edi");
+	s = one_string(35, 2, 0, 0x22, 0x20, 0);
+	EQ(s.eax & 0xff, 0x33, "es lodsb");
+	if (qemu_skips("no segment limits"))
+		return;
+	for (u32 k = 0; k < 2; k++) {
+		s = one_string(2, 1, 0, k ? 0x10 : 0xffff, k ? 0xffff : 0x10, 0);
+		stopped(&s, V_GP, 2, "movsw across the end");
+		EQ(s.esi, 0x12340000 | (k ? 0x10 : 0xffff), "movsw: esi");
+		EQ(s.edi, 0x56780000 | (k ? 0xffff : 0x10), "movsw: edi");
+	}
+}

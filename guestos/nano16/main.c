@@ -7,8 +7,7 @@
 enum { ROUNDS = 5, N = 20000 };
 
 /* The operation in a loop. SI, DI and BX are 0x100 and may be changed by it. */
-#define LOOP(name, op)                                                                                                                     \
-	CODE16(name, "mov $20000, %ecx; 8: mov $0x100, %si; mov %si, %di; mov %si, %bx;\n" op "\ndec %ecx; jnz 8b")
+#define LOOP(name, op) CODE16(name, "mov $20000, %ecx; 8: mov $0x100, %si; mov %si, %di; mov %si, %bx;\n" op "\ndec %ecx; jnz 8b")
 
 LOOP(empty, "");
 LOOP(add_mem, "add %ax, (%bx)");
@@ -42,7 +41,10 @@ static const struct row {
 	const u8 *code, *end;
 	u32 modes;
 } rows[] = {
-#define ROW(name, modes) {#name, name, name##_end + 2, modes}
+#define ROW(name, modes)                                                                                                                   \
+	{                                                                                                                                  \
+#name, name, name##_end + 2, modes                                                                                         \
+	}
 	ROW(add_mem, REAL | V86),
 	ROW(load_store, REAL | V86),
 	ROW(push_pop, REAL | V86),

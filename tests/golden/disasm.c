@@ -46,6 +46,7 @@ static const struct {
 	F(mask_host),
 	F(mask31),
 	F(mask15),
+	F(mask_df),
 	F(window_base),
 	F(fpu_dp),
 	/* not a field: an address that is never aligned (emit_before_miss) */

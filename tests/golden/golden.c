@@ -44,6 +44,9 @@ static const struct golden_mode {
 	{"sd", "segmented direct", WIDE | MODE_DIRECT},
 	{"16", "16-bit checked", MODE_OSFXSR},
 	{"1d", "16-bit direct", MODE_OSFXSR | MODE_DIRECT},
+	{"re", "real checked", MODE_OSFXSR | MODE_REAL},
+	{"rd", "real direct", MODE_OSFXSR | MODE_REAL | MODE_DIRECT},
+	{"v8", "virtual-8086 checked", MODE_OSFXSR | MODE_V86 | 3},
 	{"ts", "kernel checked, CR0.TS", WIDE | FLAT | MODE_TS | MODE_MP},
 	{"ss", "kernel checked, single-step", WIDE | FLAT | MODE_SINGLE},
 };

@@ -150,7 +150,21 @@ START_TEST(vcpu_fields)
 		E(0x4d, 0x8d, 0x49, 0x01);
 		V(stats.jc_transfers, 0x4d, 0x89, 0x8e);
 	});
-	EXPECT_CODE(VCPU, V(cr3, 0x41, 0x8b, 0x86));
+	EXPECT_CODE(VCPU, V(cr3, 0x41, 0x89, 0x86)); /* to be read only, and at CPL 0 only */
+	EXPECT_CODE(OK, V(cr3, 0x41, 0x8b, 0x86));
+	EXPECT_USER(VCPU, V(cr3, 0x41, 0x8b, 0x86));
+	/* A selector and its base, where it is a paragraph: 16 bits of r9 */
+	EXPECT_REAL(OK, {
+		E(0x44, 0x0f, 0xb7, 0xc8); /* movzx r9d, ax */
+		V(seg[SEG_FS].sel, 0x45, 0x89, 0x8e);
+	});
+	EXPECT_REAL(OK, V(seg[SEG_FS].base, 0x41, 0x89, 0x86));
+	EXPECT_REAL(HOST_VALUE, V(seg[SEG_FS].sel, 0x41, 0x89, 0x86)); /* all of eax */
+	EXPECT_REAL(VCPU, V(seg[SEG_FS].limit, 0x41, 0x89, 0x86));
+	EXPECT_REAL(VCPU, V(seg[SEG_FS].low_read, 0x41, 0x89, 0x86));
+	EXPECT_REAL(VCPU, V(seg[SEG_SS].base, 0x41, 0x89, 0x86));
+	EXPECT_REAL(VCPU, V(seg[SEG_CS].base, 0x41, 0x89, 0x86));
+	EXPECT_CODE(VCPU, V(seg[SEG_FS].base, 0x41, 0x89, 0x86)); /* protected mode */
 	EXPECT_CODE(VCPU, V(cpl, 0x41, 0x89, 0x86));
 	EXPECT_CODE(VCPU, V(events, 0x41, 0x89, 0x86));		  /* read-only */
 	EXPECT_CODE(VCPU, V(window_base, 0x49, 0x89, 0x86));	  /* mov [window_base], rax */

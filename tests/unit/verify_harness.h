@@ -103,6 +103,7 @@ static inline enum verify_rule verdict(void)
 #define EXPECT(expected, ...)	      EXPECT_IN(DIRECT, expected, E(__VA_ARGS__))
 #define EXPECT_CODE(expected, ...)    EXPECT_IN(DIRECT, expected, __VA_ARGS__)
 #define EXPECT_USER(expected, ...)    EXPECT_IN(DIRECT | 3, expected, __VA_ARGS__)
+#define EXPECT_REAL(expected, ...)    EXPECT_IN(MODE_REAL, expected, __VA_ARGS__)
 #define EXPECT_CHECKED(expected, ...) EXPECT_IN(MODE_CS32 | MODE_SS32, expected, __VA_ARGS__)
 
 static inline void set_up(void)

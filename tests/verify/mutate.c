@@ -317,8 +317,8 @@ static enum judgement other_field(struct mutant *m)
 	static const u32 near[] = {offsetof(struct vcpu, regs), offsetof(struct vcpu, eip), offsetof(struct vcpu, hflags),
 				   offsetof(struct vcpu, table), offsetof(struct vcpu, host_rsp)};
 	static const u32 far[] = {offsetof(struct vcpu, cpl),
-				  offsetof(struct vcpu, cr0),
-				  offsetof(struct vcpu, cr3),
+				  offsetof(struct vcpu, efer),
+				  offsetof(struct vcpu, dr),
 				  offsetof(struct vcpu, gdtr),
 				  offsetof(struct vcpu, msr_store),
 				  offsetof(struct vcpu, vm),

@@ -59,15 +59,26 @@ static s64 displacement(const ZydisDecodedOperand *m)
 }
 
 /* Whether [r14 + at] of n bytes lies in a field that the documentation names for translated code. */
-static bool is_known_field(s64 at, unsigned n, bool write)
+/* A selector's or a base's place in an array of segments, where such may be stored. */
+static bool is_paragraph_field(size_t at, unsigned n, u32 mode)
+{
+	size_t seg = at / sizeof(struct segment), in = at % sizeof(struct segment);
+
+	return (mode & (MODE_REAL | MODE_V86)) && seg != SEG_CS && seg != SEG_SS && n == 4 &&
+	       (in == offsetof(struct segment, sel) || in == offsetof(struct segment, base));
+}
+
+static bool is_known_field(s64 at, unsigned n, bool write, u32 mode)
 {
 #define IN(m) (at >= (s64)offsetof(struct vcpu, m) && at + n <= (s64)(offsetof(struct vcpu, m) + sizeof(((struct vcpu *)0)->m)))
 	if (IN(sysflags) || IN(stats.jc_transfers) || IN(insns))
 		return true;
 	if (write)
-		return IN(fpu_dp);
-	return IN(events) || IN(jc) || IN(window_base) || IN(mask_no_if) || IN(mask_host) || IN(mask31) || IN(mask15) || IN(seg) ||
-	       (at == 1 && n == 16);
+		return IN(fpu_dp) || (IN(seg) && is_paragraph_field((size_t)at - offsetof(struct vcpu, seg), n, mode));
+	if (IN(cr0) || IN(cr2) || IN(cr3) || IN(cr4))
+		return !(mode & MODE_CPL);
+	return IN(mask_df) || IN(events) || IN(jc) || IN(window_base) || IN(mask_no_if) || IN(mask_host) || IN(mask31) || IN(mask15) ||
+	       IN(seg) || (at == 1 && n == 16);
 #undef IN
 }
 
@@ -247,7 +258,7 @@ static bool bad_memory(const struct vcpu *v, const struct tu *tu, const struct h
 	if (d->in.address_width == 64 && m->mem.segment == ZYDIS_REGISTER_GS)
 		return true;
 	if (is_plain(d, m, ZYDIS_REGISTER_R14, ZYDIS_REGISTER_NONE, 0))
-		return !is_known_field(displacement(m), m->size / 8, writes(m));
+		return !is_known_field(displacement(m), m->size / 8, writes(m), tu->mode);
 	if (is_plain(d, m, ZYDIS_REGISTER_R9, ZYDIS_REGISTER_R8, 1) || is_plain(d, m, ZYDIS_REGISTER_R8, ZYDIS_REGISTER_R9, 1))
 		return displacement(m) || !was->direct || m->size / 8 > was->size || (writes(m) && !was->writes);
 	if (is_plain(d, m, ZYDIS_REGISTER_R13, ZYDIS_REGISTER_R9, 8))
