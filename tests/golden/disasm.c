@@ -49,6 +49,10 @@ static const struct {
 	F(mask_df),
 	F(window_base),
 	F(fpu_dp),
+	F(cr0),
+	F(cr2),
+	F(cr3),
+	F(cr4),
 	/* not a field: an address that is never aligned (emit_before_miss) */
 	{1, "misaligned"},
 #undef F
