@@ -13,9 +13,10 @@ packages=build/guests/packages
 images=$packages/debian-installer-12-netboot-i386/usr/lib/debian-installer/images/12/i386
 modules=$packages/syslinux-common/usr/lib/syslinux/modules/bios
 
-mkdir -p "$out.tree/isolinux"
-cp "$packages/isolinux/usr/lib/ISOLINUX/isolinux.bin" "$modules"/{ldlinux,libcom32,libutil,menu,vesamenu}.c32 "$out.tree/isolinux/"
-cat >"$out.tree/isolinux/isolinux.cfg" <<'END'
+# In the root directory, for Debian's configuration is relative to it.
+mkdir -p "$out.tree"
+cp "$packages/isolinux/usr/lib/ISOLINUX/isolinux.bin" "$modules"/{ldlinux,libcom32,libutil,menu,vesamenu}.c32 "$out.tree/"
+cat >"$out.tree/isolinux.cfg" <<'END'
 serial 0 115200
 default menu.c32
 prompt 0
@@ -40,11 +41,11 @@ label gtk
 label debian
 	menu label Menu of Debian
 	kernel vesamenu.c32
-	append /debian-installer/i386/boot-screens/syslinux.cfg
+	append debian-installer/i386/boot-screens/syslinux.cfg
 END
 
 # Both variants have the same kernel, and differ in their initial RAM disks.
-xorriso -as mkisofs -quiet -r -J -V INSTALLER -o "$out.new" -b isolinux/isolinux.bin -c isolinux/boot.cat -no-emul-boot -boot-load-size 4 \
+xorriso -as mkisofs -quiet -r -J -V INSTALLER -o "$out.new" -b isolinux.bin -c boot.cat -no-emul-boot -boot-load-size 4 \
 	-boot-info-table -graft-points /="$out.tree" /debian-installer/i386/linux="$images/text/debian-installer/i386/linux" \
 	/debian-installer/i386/initrd.gz="$images/text/debian-installer/i386/initrd.gz" \
 	/debian-installer/i386/boot-screens="$images/text/debian-installer/i386/boot-screens" \

@@ -1,0 +1,189 @@
+"""Debian's installer: by -kernel, from a CD with isolinux and from one with GRUB 2; on the serial console, on the text screen, on a framebuffer,
+with Gtk. Each case comes to the first question, answers it by a key, and sees the second: so disk, screen and keyboard all work.
+"""
+
+from harness import contents, free_port, wait_until
+from images import image, package
+from rfb import read_png
+from screen import Screen
+
+DIRECTORY = "usr/lib/debian-installer/images/12/i386/{}/debian-installer/i386/{}"
+LIMIT = 120  # seconds to the first screen, on a slow, busy host
+BLUE, GRAY, RED, WHITE = (0, 0, 170), (170, 170, 170), (170, 0, 0), (255, 255, 255)
+
+
+def kernel(variant="text"):
+    """The options that start it without a boot loader."""
+    paths = [package("debian-installer-12-netboot-i386", DIRECTORY.format(variant, file)) for file in ("linux", "initrd.gz")]
+    return ["-m", "512", "-kernel", paths[0], "-initrd", paths[1]]
+
+
+def cd(loader):
+    return ["-m", "512", "-cdrom", image(f"installer-{loader}", ".iso")]
+
+
+def start_serial(run, options):
+    # Not -nographic: it tells the firmware to copy the text screen to the serial port.
+    return run.start([*options, "-display", "none", "-serial", "stdio"], terminal=True)
+
+
+def start_screen(run, options):
+    port = free_port()
+    run.start([*options, "-display", "none", "-serial", "null", "-vnc", f":{port - 5900}"])
+    return Screen(port)
+
+
+def questions_serial(run, machine):
+    machine.expect("Select a language", LIMIT)
+    run.check("languages", machine.expect("English", 10) and machine.expect("Esperanto", 10))
+    machine.send("\r")
+    machine.expect("Select your location", 30)
+    run.check("countries", machine.expect("United Kingdom", 10))
+
+
+def questions_text(run, screen):
+    screen.expect("Select a language", LIMIT)
+    screen.expect("English +- English", 10)
+    run.check("languages", screen.expect("Esperanto", 10))
+    screen.type("enter")
+    screen.expect("Select your location", 30)
+    run.check("countries", screen.expect("United Kingdom", 10))
+
+
+def is_dialog(screen):
+    """A gray window on blue with a red bar as wide as the list, in a framebuffer: its font is the installer's own, so it is not read."""
+    if screen.size not in ((800, 600), (1024, 768)):
+        return None
+    colors = screen.colors()
+    area = screen.size[0] * screen.size[1]
+    drawn = colors.get(GRAY, 0) > area // 2 and colors.get(BLUE, 0) > area // 40 and 1000 < colors.get(RED, 0) < area // 20
+    return colors if drawn else None
+
+
+def red_bar(screen):
+    """The first line of pixels with a run of red, where the bar is: x is outside of the title."""
+    width, height = screen.size
+    pixels = screen.pixels()
+    for y in range(height // 16 * 2, height):
+        row = pixels[y * width * 3:(y + 1) * width * 3]
+        if bytes(RED) * 50 in row:
+            return y
+    return None
+
+
+def questions_framebuffer(run, screen):
+    screen.wait(is_dialog, LIMIT, "dialog")
+    bar = screen.wait(red_bar, 10, "bar")
+    screen.type("down")
+    run.check("the bar moves by one line", screen.wait(lambda s: (red_bar(s) or 0) == bar + 16, 10, "bar one line below"))
+    screen.type("up")
+    screen.wait(lambda s: red_bar(s) == bar, 10, "bar where it was")
+    first = screen.pixels()
+    screen.type("enter")
+    # The list of countries has another length, so its bar is elsewhere.
+    screen.wait(lambda s: is_dialog(s) and red_bar(s) not in (None, bar), 30, "second dialog")
+    run.check("the second question is another", screen.pixels() != first)
+
+
+def isolinux_entry(screen, number):
+    screen.expect("Installer by isolinux", 30)
+    screen.expect("Menu of Debian", 10)
+    screen.type(*["down"] * number, "enter")
+
+
+def register(suite):
+    @suite.case
+    def installer_kernel_serial(run):
+        questions_serial(run, start_serial(run, [*kernel(), "-append", "console=ttyS0"]))
+
+    @suite.full_case
+    def installer_kernel_text(run):
+        """-screentext, which asks the VGA for its characters, and the characters read off the pixels agree."""
+        text = run.path("screen")
+        pictures = [] if run.is_qemu else [o for at in range(5, LIMIT) for o in ("-screentext", f"{text}{at},at={at}")]
+        screen = start_screen(run, [*kernel(), "-append", "vga=normal fb=false", *pictures])
+        screen.expect("Select a language", LIMIT)
+        screen.expect("Esperanto", 10)
+        shown = screen.text()
+        if not run.is_qemu:
+            files = [f"{text}{at}" for at in range(5, LIMIT)]
+            asked = wait_until(lambda: next((c for c in map(contents, files) if "Esperanto" in c), None), 20)
+            run.check("the language's line in -screentext", asked and "English" in asked)
+            run.check(f"-screentext and the pixels agree\n{asked}\n{shown}", asked and asked.split() == shown.split())
+        questions_text(run, screen)
+
+    @suite.full_case
+    def installer_kernel_framebuffer(run):
+        questions_framebuffer(run, start_screen(run, [*kernel(), "-append", "quiet"]))
+
+    @suite.case
+    def installer_isolinux_framebuffer(run):
+        """isolinux's text menu, Debian's own graphical one (a VBE mode, with a picture), then its entry "Install", with vga=788."""
+        screen = start_screen(run, cd("isolinux"))
+        isolinux_entry(screen, 4)
+        menu = screen.wait(lambda s: s.size == (640, 480) and len(s.colors()) > 200 and s.colors(), 30, "graphical menu")
+        # A picture with a shaded background; the bar and the letters are the configuration's colours.
+        run.check("the bar's colour", menu.get((0x76, 0xa1, 0xd0), 0) > 2000)
+        run.check("letters", menu.get(WHITE, 0) > 300)
+        screen.type("enter")
+        questions_framebuffer(run, screen)
+
+    @suite.full_case
+    def installer_isolinux_serial(run):
+        machine = start_serial(run, cd("isolinux"))
+        machine.expect("Installer by isolinux", 30)
+        machine.expect("Serial console", 10)
+        machine.expect("Menu of Debian", 10)
+        machine.send("\r")
+        questions_serial(run, machine)
+
+    @suite.full_case
+    def installer_isolinux_text(run):
+        screen = start_screen(run, cd("isolinux"))
+        isolinux_entry(screen, 1)
+        questions_text(run, screen)
+
+    @suite.case
+    def installer_grub_serial(run):
+        machine = start_serial(run, cd("grub"))
+        machine.expect("GNU GRUB", 30)
+        machine.expect("on the serial console", 10)
+        machine.expect("in text mode", 10)
+        machine.send("\r")
+        questions_serial(run, machine)
+
+    @suite.full_case
+    def installer_grub_text(run):
+        screen = start_screen(run, cd("grub"))
+        screen.expect("GNU GRUB", 30)
+        screen.expect("Installer in text mode", 10)
+        screen.type("down", "enter")
+        questions_text(run, screen)
+
+    @suite.full_case
+    def installer_gtk(run):
+        """The graphical installer by vesamenu's framebuffer entry: a picture with Debian's banner, a list, buttons."""
+        picture = run.path("end.png")
+        screen = start_screen(run, [*cd("isolinux"), *([] if run.is_qemu else ["-screenshot", picture])])
+        isolinux_entry(screen, 3)
+        drawn = screen.wait(is_gtk, LIMIT, "graphical installer")
+        run.check(f"many colours: {len(drawn)}", len(drawn) > 256)
+        first = screen.pixels()
+        screen.type("enter")
+        screen.wait(lambda s: different(first, s.pixels()) > 5000 and is_gtk(s), 30, "second question")
+        if not run.is_qemu:
+            last, size = screen.pixels(), screen.size
+            run.machines[0].kill()
+            run.machines[0].wait(20)
+            width, height, pixels = read_png(picture)
+            run.check("-screenshot's size", (width, height) == size)
+            run.check("-screenshot shows the same", different(last, pixels) < 5000)
+
+
+def is_gtk(screen):
+    raise NotImplementedError
+
+
+def different(a, b):
+    """The number of pixels that differ."""
+    return sum(a[i:i + 3] != b[i:i + 3] for i in range(0, min(len(a), len(b)), 3)) if len(a) == len(b) else max(len(a), len(b)) // 3
