@@ -1,8 +1,9 @@
 """A machine's screen as a person at it has it, by VNC: read as text, looked at as a picture, typed at. The same under Ringer and under QEMU.
 
-Text is read off the pixels with the font of the VGA BIOS, which both have from the same file; a guest's own font cannot be read.
+Text is read off the pixels with the 8x16 font of the VGA BIOS, which both have from the same file; what is in another font reads as question marks.
 """
 
+import collections
 import re
 import select
 import time
@@ -110,15 +111,12 @@ class Screen:
         return self.wait(lambda screen: regex.search(screen.text()), limit, repr(pattern))
 
     def pixels(self):
-        return self.client.rgb()
+        """The picture as it is now: numbers 0xRRGGBB, line by line."""
+        return [pixel & 0xffffff for pixel in memoryview(self.client.pixels).cast("I")]
 
     def colors(self):
-        """How many pixels there are of each colour: {(red, green, blue): number}."""
-        rgb, counts = self.pixels(), {}
-        for i in range(0, len(rgb), 3):
-            color = rgb[i:i + 3]
-            counts[color] = counts.get(color, 0) + 1
-        return {tuple(color): count for color, count in counts.items()}
+        """How many pixels there are of each colour."""
+        return collections.Counter(self.pixels())
 
     def type(self, *keys):
         """Presses keys: names of KEYS, or characters."""
