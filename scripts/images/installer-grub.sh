@@ -22,7 +22,7 @@ menuentry "Installer on the serial console" {
 	initrd /install/initrd.gz
 }
 menuentry "Installer in text mode" {
-	linux /install/linux vga=normal fb=false ---
+	linux /install/linux vga=normal fb=false nomodeset ---
 	initrd /install/initrd.gz
 }
 END

@@ -29,7 +29,7 @@ label serial
 label text
 	menu label Text mode
 	kernel /debian-installer/i386/linux
-	append initrd=/debian-installer/i386/initrd.gz vga=normal fb=false ---
+	append initrd=/debian-installer/i386/initrd.gz vga=normal fb=false nomodeset ---
 label framebuffer
 	menu label Framebuffer
 	kernel /debian-installer/i386/linux

@@ -15,18 +15,16 @@ VGABIOS = "/usr/share/seabios/vgabios-stdvga.bin"
 # The first characters of the 8x16 font: nothing, then a face.
 FONT = bytes(16) + bytes.fromhex("00007e81a58181bd9981817e00000000")
 KEYS = {"enter": 0xff0d, "tab": 0xff09, "escape": 0xff1b, "left": 0xff51, "up": 0xff52, "right": 0xff53, "down": 0xff54, "end": 0xff57}
-HIGH = bytes(range(128, 256)).decode("cp437")
+# The characters of code page 437, as they look.
+CHARACTERS = " ☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼" + bytes(range(32, 127)).decode() + "⌂" + bytes(range(128, 256)).decode("cp437")
 
 
 def read_font():
-    """Glyphs of 16 bytes, and the characters that they show; the lowest 32 have no place in a text."""
+    """Glyphs of 16 bytes, and the characters that they show: the lowest one where two look alike, but an empty one is a blank."""
     with open(VGABIOS, "rb") as f:
         rom = f.read()
     at = rom.index(FONT)
-    glyphs = {}
-    for code in range(255, 31, -1):
-        glyphs[rom[at + 16 * code:at + 16 * code + 16]] = HIGH[code - 128] if code > 127 else chr(code)
-    return glyphs
+    return {rom[at + 16 * code:at + 16 * code + 16]: CHARACTERS[code] for code in range(255, -1, -1)}
 
 
 class Screen:
