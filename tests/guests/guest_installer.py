@@ -10,14 +10,14 @@ from images import image, package
 from rfb import read_png
 from screen import Screen
 
-DIRECTORY = "usr/lib/debian-installer/images/12/i386/{}/debian-installer/i386/{}"
+DIRECTORY = "usr/lib/debian-installer/images/12/i386/text/debian-installer/i386/"
 LIMIT = 120  # seconds to the first screen, on a slow, busy host
 BLUE, GRAY, RED, WHITE, BAR, PAPER = 0x0000aa, 0xaaaaaa, 0xaa0000, 0xffffff, 0x719bbf, 0xede9e3
 
 
-def kernel(variant="text"):
+def kernel():
     """The options that start it without a boot loader."""
-    paths = [package("debian-installer-12-netboot-i386", DIRECTORY.format(variant, file)) for file in ("linux", "initrd.gz")]
+    paths = [package("debian-installer-12-netboot-i386", DIRECTORY + file) for file in ("linux", "initrd.gz")]
     return ["-m", "512", "-kernel", paths[0], "-initrd", paths[1]]
 
 
@@ -59,7 +59,7 @@ def questions_text(run, screen):
 
 def is_dialog(screen):
     """A gray window on blue with a red bar as wide as the list, in a framebuffer: its font is the installer's own, so it is not read."""
-    if screen.size not in ((800, 600), (1024, 768)):
+    if screen.size[0] < 800:
         return None
     colors = screen.colors()
     area = screen.size[0] * screen.size[1]
