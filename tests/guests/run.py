@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Starts systems that others made, from Debian's packages, the way their users would: from a disk, a CD, a floppy or with -kernel.
 
-  tests/guests/run.py [--runner COMMAND] [CASE...]
+  tests/guests/run.py [--runner COMMAND] [--full] [CASE...]
 
-The cases are in the files guest_*.py beside this one. Prints PASS and FAIL lines and a SUMMARY; logs are in build/tests/guests/.
+The cases are in the files guest_*.py beside this one. Some take too long for `make check`: they run with --full or by name. Prints PASS and FAIL lines and a SUMMARY; logs are in build/tests/guests/.
 """
 
 import glob

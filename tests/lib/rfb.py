@@ -40,17 +40,21 @@ class Client:
         self.pixels = bytearray(self.width * self.height * 4)
 
     def read(self, n):
-        data = b""
-        while len(data) < n:
-            more = self.socket.recv(n - len(data))
+        data = bytearray(n)
+        view, got = memoryview(data), 0
+        while got < n:
+            more = self.socket.recv_into(view[got:])
             if not more:
                 raise Refused("the server closed the connection")
-            data += more
-        return data
+            got += more
+        return bytes(data)
 
-    def update(self, incremental=False):
-        """Asks for the screen (or its changes) and waits for it. Returns the number of pixels that came."""
+    def request(self, incremental=False):
+        """Asks for the screen, or for its changes: the answer comes when there are any."""
         self.socket.sendall(struct.pack(">BBHHHH", 3, incremental, 0, 0, self.width, self.height))
+
+    def receive(self):
+        """Reads the answer to a request. Returns the number of pixels that came."""
         kind, count = struct.unpack(">BxH", self.read(4))
         assert kind == 0, kind
         came = 0
@@ -67,6 +71,11 @@ class Client:
                 self.pixels[at:at + w * 4] = data[row * w * 4:(row + 1) * w * 4]
             came += w * h
         return came
+
+    def update(self, incremental=False):
+        """Asks for the screen (or its changes) and waits for it. Returns the number of pixels that came."""
+        self.request(incremental)
+        return self.receive()
 
     def rgb(self):
         """The screen as bytes red, green, blue."""
