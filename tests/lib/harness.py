@@ -56,14 +56,20 @@ class Suite:
     def __init__(self, name, doc, run=Run):
         """run: a class made from Run, for a suite whose cases want more of it."""
         self.name, self.run_class = name, run
-        self.cases = {}
+        self.cases, self.long = {}, set()
         self.logs = os.path.join(ROOT, "build/tests", name)
         self.parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
         self.parser.add_argument("--runner", default=os.path.join(ROOT, "build/release/ringer"),
                                  help='for instance "qemu-system-i386 -accel tcg", to see whether guests and tests are right')
 
-    def case(self, function):
-        self.cases[function.__name__.replace("_", "-")] = function
+    def case(self, function=None, full=False):
+        """full: a case that takes longer than `make check` has for it; it is run by name or with --full."""
+        if function is None:
+            return lambda f: self.case(f, full)
+        name = function.__name__.replace("_", "-")
+        self.cases[name] = function
+        if full:
+            self.long.add(name)
         return function
 
     def run(self, args, name):
@@ -86,13 +92,15 @@ class Suite:
         return run
 
     def main(self):
+        self.parser.add_argument("--full", action="store_true", help="the long cases as well")
         self.parser.add_argument("cases", nargs="*", metavar="CASE", help="of " + ", ".join(self.cases))
         args = self.parser.parse_args()
+        chosen = args.cases or [name for name in self.cases if args.full or name not in self.long]
         for name in args.cases:
             if name not in self.cases:
                 self.parser.error(f"there is no case {name!r}")
         os.makedirs(self.logs, exist_ok=True)
-        runs = [self.run(args, name) for name in args.cases or self.cases]
+        runs = [self.run(args, name) for name in chosen]
         failed = sum(run.failed for run in runs)
         print(f"SUMMARY: {sum(run.passed for run in runs)} passed, {failed} failed")
         return 1 if failed else 0
