@@ -17,18 +17,18 @@ def register(suite):
         run.check(f"the screen: {screen[:200]!r}", "Memtest86+" in screen)
         run.check("no errors", re.search(r"Errors: *0", screen))
 
-    def until(run, options, number, limit):
-        """Runs it until it says that test `number` runs; up to there it may have found no error."""
+    def until(run, options, tests, limit):
+        """Runs it until it says that one of `tests`, a pattern, runs; up to there it may have found no error."""
         machine = run.start(["-m", "64", "-nographic", *options], terminal=True)
         machine.expect(r"Memtest86\+ v\d", BOOT)
-        machine.expect(rf"#{number} +\[", limit)
+        machine.expect(rf"#{tests} +\[", limit)
         run.check("no errors", machine.expect(r"Errors: (\d+) ", 30).group(1) == "0")
         return machine
 
     @suite.case
     def memtest_linux16(run):
         """What real mode finds out, memtest86+ uses: the memory map by INT 15h."""
-        until(run, ["-cdrom", image("memtest-cd", ".iso")], r"[67]", 60)
+        until(run, ["-cdrom", image("memtest-cd", ".iso")], r"[3-9]", 60)
 
     @suite.case
     def memtest_cd(run):
