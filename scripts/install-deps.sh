@@ -26,6 +26,8 @@ needs=(
 	"seabios|[ -e /usr/share/seabios/bios-256k.bin ] && [ -e /usr/share/seabios/vgabios-stdvga.bin ]"
 	"qemu-system-x86|command -v qemu-system-i386"
 	"xorriso|command -v xorriso"
+	"grub-common|command -v grub-mkrescue"
+	"grub-pc-bin|[ -e /usr/lib/grub/i386-pc/multiboot.mod ]"
 	"python3|command -v python3"
 )
 
