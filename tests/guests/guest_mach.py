@@ -12,7 +12,7 @@ import gzip
 import re
 import time
 
-from harness import contents
+from harness import BOOT, contents
 from images import image, package
 
 BEGIN = r"""GNU Mach 1\.8\S*
@@ -66,7 +66,6 @@ RTC time is \d{4}-\d\d-\d\d \d\d:\d\d:\d\d
 panic \.\./kern/bootstrap\.c:181: bootstrap_create: No bootstrap code loaded with t
 he kernel!
 """
-LIMIT = 60
 
 
 def kernel(run):
@@ -99,7 +98,7 @@ def matches(pattern, text):
 
 
 def finish(run, machine):
-    status = machine.wait(LIMIT)
+    status = machine.wait(BOOT)
     run.check(f"exit status {status} after its reboot under -no-reboot, not 0", status == 0)
 
 
@@ -124,7 +123,7 @@ def register(suite):
     def mach_grub(run):
         machine = run.start(["-m", "64", "-display", "none", "-serial", "stdio", "-no-reboot", "-cdrom", image("mach-cd", ".iso")])
         # Told so by GRUB, it halts at the end.
-        deadline = time.monotonic() + LIMIT
+        deadline = time.monotonic() + BOOT
         while "loaded with the kernel!" not in machine.text and time.monotonic() < deadline:
             machine.read(0.5)
         compare(run, machine.text, BEGIN, PCI_BIOS, END, SERIAL_END)

@@ -30,7 +30,7 @@ def register(suite):
         """What real mode finds out, memtest86+ uses: the memory map by INT 15h."""
         until(run, ["-cdrom", image("memtest-cd", ".iso")], r"[3-9]", 60)
 
-    @suite.case
+    @suite.case(full=True)
     def memtest_cd(run):
         """Its own image, a menu of GRUB's on the screen; its entry is chosen after a while."""
         if run.is_qemu:
