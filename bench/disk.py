@@ -4,7 +4,8 @@
   bench/disk.py [--runs N] [--mib N] [--pio-mib N] [--ringer COMMAND] [--qemu COMMAND]
 
 dd of 1 MiB blocks, O_DIRECT, writes with an fsync at the end, by DMA and by PIO, to the same raw image on both. The host's page cache holds it: what is
-measured is the way between guest and host. Prints each run, then medians in MB/s and their ratio (above 1: Ringer is faster).
+measured is the way between guest and host. Prints each run, then medians in MB/s, by the guest's clock and by the processor time of the whole
+process (a busy host changes only the former), and their ratios (above 1: Ringer is faster).
 """
 
 import argparse
@@ -31,6 +32,7 @@ done
 timed() {
 	local name=$1 begin end idle
 	shift
+	echo "$name BEGIN"
 	read -r begin idle </proc/uptime
 	"$@" 2>/dev/null || echo "FAILED $*"
 	read -r end idle </proc/uptime
@@ -45,15 +47,18 @@ echo END
 
 
 def measure(command, ramdisk, image, dma, mib, name):
-    """MB/s of reading and of writing."""
+    """MB/s of reading and of writing, each by the clock and by processor time."""
     options = ["-display", "none", "-drive", f"file={image},format=raw"]
     rates = []
     with Guest(command, ramdisk, options, f"ringer.dma={7 if dma else 0} ringer.mib={mib}", name) as guest:
         for what in ("READ", "WRITE"):
-            match = guest.expect(rf"^(FAILED .*)|^{what}2 (\S+) (\S+)")
+            guest.expect(rf"^{what}2 BEGIN")
+            cpu = guest.machine.cpu_seconds()
+            match = guest.expect(rf"^(FAILED .*)|^{what}2 ([\d.]+) ([\d.]+)")
             if match.group(1):
                 raise Failure(match.group(1))
-            rates.append((mib << 20) / 1e6 / max(float(match.group(3)) - float(match.group(2)), 0.01))
+            cpu = guest.machine.cpu_seconds() - cpu
+            rates.append([(mib << 20) / 1e6 / max(seconds, 0.01) for seconds in (float(match.group(3)) - float(match.group(2)), cpu)])
     return rates
 
 
@@ -78,17 +83,18 @@ def main():
                     read, write = measure(getattr(args, name), ramdisk, image, mode == "DMA", mib, f"disk-{name}")
                     rates.setdefault((mode, "read"), {}).setdefault(name, []).append(read)
                     rates.setdefault((mode, "write"), {}).setdefault(name, []).append(write)
-                    print(f"{mode} {name:7} run {run + 1}: read {read:7.1f} MB/s, write {write:7.1f} MB/s", flush=True)
+                    print(f"{mode} {name:7} run {run + 1}: read {read[0]:7.1f} MB/s, write {write[0]:7.1f} MB/s; "
+                          f"{read[1]:7.1f} and {write[1]:7.1f} MB/s of processor time", flush=True)
     except Failure as failure:
         print(failure)
         return 1
     finally:
         if os.path.exists(image):
             os.unlink(image)
-    print(f"\n{'':10} {'ringer, MB/s':>13} {'qemu tcg, MB/s':>15}  ratio")
+    print(f"\n{'':10} {'MB/s: ringer':>13} {'qemu tcg':>9}  ratio {'of processor time':>18} {'qemu tcg':>9}  ratio")
     for (mode, what), row in rates.items():
-        ours, theirs = (statistics.median(row[name]) for name in ("ringer", "qemu"))
-        print(f"{mode} {what:6} {ours:13.1f} {theirs:15.1f}  {ours / theirs:5.2f}")
+        ours, theirs = ([statistics.median(column) for column in zip(*row[name])] for name in ("ringer", "qemu"))
+        print(f"{mode} {what:6} {ours[0]:13.1f} {theirs[0]:9.1f}  {ours[0] / theirs[0]:5.2f} {ours[1]:18.1f} {theirs[1]:9.1f}  {ours[1] / theirs[1]:5.2f}")
     return 0
 
 
