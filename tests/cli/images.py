@@ -14,7 +14,8 @@ def write(name, data):
 
 
 def bzimage(setup_sects=4, syssize=None, version=0x20C, loadflags=1, magic=b"HdrS", boot_flag=0xAA55, xloadflags=0, alignment=0x1000,
-            pref=0x100000, init_size=0x100000, cmdline_size=255, initrd_max=0x37FFFFFF, kernel=64 * 1024):
+            pref=0x100000, init_size=0x100000, cmdline_size=255, initrd_max=0x37FFFFFF, entry=0x100000,
+            kernel=64 * 1024):
     """A well-formed image around a kernel that is one HLT after the other; parameters damage it."""
     setup = bytearray((setup_sects + 1) * 512)
     struct.pack_into("<B", setup, 0x1F1, setup_sects)
@@ -24,6 +25,7 @@ def bzimage(setup_sects=4, syssize=None, version=0x20C, loadflags=1, magic=b"Hdr
     setup[0x202:0x206] = magic
     struct.pack_into("<H", setup, 0x206, version)
     struct.pack_into("<B", setup, 0x211, loadflags)
+    struct.pack_into("<I", setup, 0x214, entry)
     struct.pack_into("<I", setup, 0x22C, initrd_max)
     struct.pack_into("<IBBHI", setup, 0x230, alignment, 1, 12, xloadflags, cmdline_size)
     struct.pack_into("<QI", setup, 0x258, pref, init_size)
@@ -59,6 +61,7 @@ write("boot-flag", bzimage(boot_flag=0))
 write("zimage", bzimage(loadflags=0))
 write("old", bzimage(version=0x105))
 write("amd64", bzimage(xloadflags=1))
+write("real-mode", bzimage(entry=0))
 write("alignment", bzimage(alignment=0x12345))
 write("big", bzimage(init_size=200 << 20))
 write("huge", bzimage(init_size=0xFFFFFFFF))

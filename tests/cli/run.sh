@@ -151,6 +151,7 @@ kernel 'boot flag' boot-flag
 kernel 'zImage' zimage
 kernel 'protocol 1.05' old
 kernel '64-bit kernel' amd64
+kernel 'no 32-bit entry' real-mode
 kernel 'kernel_alignment' alignment
 kernel 'too little memory.*-m 201' big
 kernel 'more than a 32-bit PC has' huge

@@ -68,6 +68,7 @@ class Suite:
         return function
 
     def full_case(self, function):
+        """One that takes longer than `make check` has for it: it is run by name or with --full."""
         self.full.add(function.__name__.replace("_", "-"))
         return self.case(function)
 

@@ -83,6 +83,7 @@ static u8 *make_bzimage(void)
 	memcpy(b + 0x202, "HdrS", 4);
 	put16(b + 0x206, 0x020c);
 	b[0x211] = 1;
+	put32(b + 0x214, MIB);
 	put32(b + 0x22c, 0x37ffffff);
 	put32(b + 0x230, 0x1000);
 	b[0x234] = 1;
