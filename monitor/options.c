@@ -50,8 +50,9 @@
 	X("m", opt_memory, "[size=]N[K|M|G]", "guest memory, in MiB without a suffix (default 128)")                                       \
 	X("cpu", opt_cpu, "MODEL[,+F][,-F]", "CPU model and features; -cpu help lists them")                                               \
 	X("smp", opt_smp, "N", "number of CPUs: 1")                                                                                        \
-	X("M", opt_machine, "pc", "machine type")                                                                                          \
+	X("M", opt_machine, "pc[,hpet=on|off]", "machine type; whether it has high-precision event timers (it has)")                       \
 	X("machine", opt_machine, "pc", "the same")                                                                                        \
+	X("no-hpet", opt_no_hpet, NULL, "no high-precision event timers")                                                                  \
 	X("accel", opt_accel, "bt[,PROP=V]",                                                                                               \
 	  "binary translation; flavour=auto|direct|checked, tb-size=MiB of translated code, max-maps=N host mappings, "                    \
 	  "verify=on to check every translation, lockstep=N: compare runs, see -accel help")                                               \
@@ -152,6 +153,13 @@ static u64 number_between(const char *name, const char *what, const char *s, u64
 	return x;
 }
 
+static bool on_off(const char *name, const struct item *it)
+{
+	if (strcmp(it->value, "on") != 0 && strcmp(it->value, "off") != 0)
+		fatal("-%s: %s=%s: 'on' or 'off'", name, it->key, it->value);
+	return strcmp(it->value, "on") == 0;
+}
+
 static void opt_kernel(struct options *o, const char *name, const char *arg)
 {
 	(void)name;
@@ -227,7 +235,6 @@ static void opt_machine(struct options *o, const char *name, const char *arg)
 {
 	struct item it;
 
-	(void)o;
 	if (strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0) {
 		printf("Machines:\n  pc    a PC with one CPU (default)\n");
 		exit(0);
@@ -235,11 +242,22 @@ static void opt_machine(struct options *o, const char *name, const char *arg)
 	while (next_item(name, &arg, &it)) {
 		const char *type = it.has_value ? it.value : it.key;
 
+		if (it.has_value && strcmp(it.key, "hpet") == 0) {
+			o->hpet = on_off(name, &it);
+			continue;
+		}
 		if (it.has_value && strcmp(it.key, "type") != 0)
 			fatal("-%s: property '%s' is not supported", name, it.key);
 		if (strcmp(type, "pc") != 0)
 			fatal("-%s: unsupported machine type '%s': only 'pc' is there", name, type);
 	}
+}
+
+static void opt_no_hpet(struct options *o, const char *name, const char *arg)
+{
+	(void)name;
+	(void)arg;
+	o->hpet = false;
 }
 
 /* lockstep=N, lockstep-from=N... True if the item is one of them. */
@@ -498,13 +516,6 @@ static void opt_fw_cfg(struct options *o, const char *name, const char *arg)
 	if (!value)
 		fatal("-%s: file=F or string=S is needed", name);
 	o->fw_cfg_count++;
-}
-
-static bool on_off(const char *name, const struct item *it)
-{
-	if (strcmp(it->value, "on") != 0 && strcmp(it->value, "off") != 0)
-		fatal("-%s: %s=%s: 'on' or 'off'", name, it->key, it->value);
-	return strcmp(it->value, "on") == 0;
 }
 
 static void set_order(char to[5], const char *name, const char *order)
@@ -813,6 +824,7 @@ void options_parse(struct options *o, int argc, char **argv)
 		.ram_size = RAM_DEFAULT,
 		.flavour = FLAVOUR_AUTO,
 		.vga = true,
+		.hpet = true,
 		.tc_size = TC_DEFAULT,
 		.debugcon_iobase = 0xe9,
 		.debug_exit_iobase = 0x501,

@@ -79,6 +79,7 @@ struct options {
 	struct vnc_option vnc;
 	struct shot_option shots[MAX_SHOTS];
 	unsigned shot_count;
+	bool hpet; /* -machine hpet=; without -no-hpet there is one */
 	bool no_reboot, no_shutdown;
 	bool start_stopped; /* -S */
 	const char *log_file;

@@ -56,6 +56,17 @@ static const struct drive_option *drive_at(const struct options *o, enum drive_i
 	return NULL;
 }
 
+START_TEST(hpet)
+{
+	PARSE(a, "-kernel k");
+	PARSE(b, "-no-hpet");
+	PARSE(c, "-M pc,hpet=off");
+	PARSE(d, "-no-hpet -machine type=pc,hpet=on");
+
+	ck_assert(a.hpet && !b.hpet && !c.hpet && d.hpet);
+}
+END_TEST
+
 START_TEST(boot_once)
 {
 	PARSE(o, "-boot once=d,order=ca");
@@ -342,6 +353,7 @@ Suite *options_suite(void)
 	tcase_add_test(t, defaults);
 	tcase_add_test(t, everything);
 	tcase_add_test(t, drives);
+	tcase_add_test(t, hpet);
 	tcase_add_test(t, boot_once);
 	tcase_add_test(t, firmware);
 	tcase_add_test(t, lockstep);
