@@ -110,6 +110,18 @@ def pentium2(run):
 
 
 @suite.case
+def hpet(run):
+    """The HPET tells the time and, with no APIC in use, makes the ticks; without it nobody speaks of it."""
+    run.runner = re.sub(r" -accel \S+", "", run.runner)
+    for accel in ("tcg",) if "qemu" in run.runner else ("bt,flavour=auto", "bt,flavour=checked"):
+        for append in ("", " nolapic noapic nohz=off"):
+            machine = run.run_test("686", "memory", f"ringer.memory=64 clocksource=hpet{append}", memory=64, options=("-accel", accel))
+            run.check("the kernel's clock is the HPET", "Switched to clocksource hpet" in machine.text)
+    machine = run.run_test("686", "memory", "ringer.memory=64", memory=64, options=("-machine", "hpet=off"))
+    run.check("no HPET where none is wanted", "hpet" not in machine.text.lower())
+
+
+@suite.case
 def serial_file(run):
     path = os.path.join(LOGS, "serial-file.out")
     machine = run.start("686", "ringer.test=reboot", options=("-no-reboot", "-serial", f"file:{path}"))

@@ -63,6 +63,7 @@ wrong 'No such file' -nographic -kernel "$dir/good" -fw_cfg name=opt/x,file=nosu
 wrong 'one of that name' -nographic -kernel "$dir/good" -fw_cfg name=etc/e820,string=x
 wrong '-kernel' -nographic -initrd "$dir/good"
 wrong 'not an order' -nographic -boot order=xyz
+wrong 'hpet=maybe' -nographic -kernel "$dir/good" -machine hpet=maybe
 wrong 'frobnicate' -frobnicate
 wrong 'frobnicate' --frobnicate
 wrong 'stray' stray
