@@ -14,6 +14,7 @@
 
 #include "monitor/cpuid.h"
 #include "monitor/log.h"
+#include "monitor/options_device.h"
 #include "monitor/options_drive.h"
 
 #define MIB	     (1ull << 20)
@@ -70,7 +71,7 @@
 	X("debugcon", opt_debugcon, "DEV", "debug console on port 0xe9")                                                                   \
 	X("chardev", opt_chardev, "KIND,id=ID[,path=F]", "a back end for -device: stdio, file, unix, pty, null")                           \
 	X("global", opt_global, "DRIVER.PROP=V", "isa-debugcon.iobase=P: SeaBIOS writes its messages to port 0x402")                       \
-	X("device", opt_device, "NAME[,PROP=V]", "isa-debug-exit[,iobase=P][,iosize=N], isa-debugcon,chardev=ID[,iobase=P]")               \
+	X("device", opt_device, "NAME[,PROP=V]", "ide-hd,drive=ID[,bus=ide.N][,unit=N] and more: -device help, -device NAME,help")         \
 	X("rtc", opt_rtc, "base=B", "utc (default), localtime, or a date such as 2026-01-31T12:00:00")                                     \
 	X("S", opt_start_stopped, NULL, "do not start the CPU: the monitor's cont or a debugger does")                                     \
 	X("no-reboot", opt_no_reboot, NULL, "a reset ends the machine")                                                                    \
@@ -607,49 +608,9 @@ static void opt_global(struct options *o, const char *name, const char *arg)
 		fatal("-%s: '%s' is not supported: only isa-debugcon.iobase=P", name, it.key);
 }
 
-static void device_debugcon(struct options *o, const char *name, const char *arg)
-{
-	struct item it;
-
-	while (next_item(name, &arg, &it)) {
-		if (strcmp(it.key, "iobase") == 0 && it.has_value) {
-			debugcon_iobase(o, name, it.value);
-		} else if (strcmp(it.key, "chardev") == 0 && it.has_value) {
-			for (unsigned i = 0; i < o->chardev_count; i++)
-				if (strcmp(o->chardevs[i].id, it.value) == 0)
-					o->debugcon = o->chardevs[i].spec;
-			if (!o->debugcon)
-				fatal("-%s: there is no -chardev with id=%s before it", name, it.value);
-		} else {
-			fatal("-%s: invalid property '%s'", name, it.key);
-		}
-	}
-	if (!o->debugcon)
-		fatal("-%s: isa-debugcon needs chardev=ID", name);
-}
-
 static void opt_device(struct options *o, const char *name, const char *arg)
 {
-	struct item it;
-
-	next_item(name, &arg, &it);
-	if (strcmp(it.key, "isa-debugcon") == 0 && !it.has_value) {
-		device_debugcon(o, name, arg);
-		return;
-	}
-	if (strcmp(it.key, "isa-debug-exit") != 0 || it.has_value)
-		fatal("-%s: unsupported device '%s': only 'isa-debug-exit' and 'isa-debugcon' are there", name, it.key);
-	o->debug_exit = true;
-	while (next_item(name, &arg, &it)) {
-		if (strcmp(it.key, "iobase") == 0 && it.has_value)
-			o->debug_exit_iobase = (u16)number_between(name, "iobase", it.value, 0, 0xffff);
-		else if (strcmp(it.key, "iosize") == 0 && it.has_value)
-			o->debug_exit_iosize = (u16)number_between(name, "iosize", it.value, 1, 4);
-		else
-			fatal("-%s: invalid property '%s'", name, it.key);
-	}
-	if (o->debug_exit_iobase + o->debug_exit_iosize > 0x10000)
-		fatal("-%s: the ports of isa-debug-exit end beyond 0xffff", name);
+	options_device(o, name, arg);
 }
 
 /* A date in UTC, with or without a time. */
@@ -850,6 +811,7 @@ void options_parse(struct options *o, int argc, char **argv)
 		fatal("-accel: lockstep-from, -to, -ram and -show say how lockstep=N is done, which is not asked for");
 	if (!o->kernel && (o->initrd || o->append))
 		fatal("-%s: only with -kernel", o->initrd ? "initrd" : "append");
+	options_devices_place(o);
 	check_displays(o);
 	if (!o->serial_count)
 		o->serial[o->serial_count++] = o->curses ? "null" : "stdio";

@@ -246,6 +246,17 @@ def disks_pio(run):
 
 
 @suite.case
+def disks_devices(run):
+    """The same drives by -device, elsewhere on the two channels."""
+    disks = Disks(run)
+    options = ("-drive", f"if=none,id=hd,file={disks.disk},format=raw", "-drive", f"if=none,id=cd,file={disks.iso}",
+               "-drive", f"if=none,id=fd,file={disks.floppy},format=raw", "-device", "ide-hd,drive=hd,bus=ide.1,unit=1",
+               "-device", "ide-cd,drive=cd", "-device", "floppy,drive=fd,unit=0")
+    run.run_test("686", None, f"{disks.append} ringer.dma=7", options=options, initrd=disks.initrd)
+    disks.check_written(run)
+
+
+@suite.case
 def disks_snapshot(run):
     disks = Disks(run)
     run.run_test("686", None, f"{disks.append} ringer.dma=7", options=(*disks.options, "-snapshot"), initrd=disks.initrd)

@@ -87,6 +87,7 @@ wrong 'everything' -nographic -kernel "$dir/good" -d everything
 wrong 'directory' -nographic -kernel "$dir/good" -d int -D "$dir/none/log"
 wrong 'carrier-pigeon' -nographic -kernel "$dir/good" -serial carrier-pigeon
 wrong 'directory' -nographic -kernel "$dir/good" -serial "file:$dir/none/out"
+wrong "can't find value 'x'" -nographic -device ide-hd,drive=x
 wrong 'e1000' -nographic -kernel "$dir/good" -device e1000
 wrong 'iobase' -nographic -kernel "$dir/good" -device isa-debug-exit,iobase=x
 wrong 'iobase' -nographic -kernel "$dir/good" -device isa-debug-exit,iobase=0x12345
