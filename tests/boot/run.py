@@ -122,6 +122,22 @@ def hpet(run):
 
 
 @suite.case
+def by_firmware(run):
+    """-bios with -kernel: SeaBIOS runs, and an option ROM boots each of the kernels by its real-mode code."""
+    run.runner = re.sub(r" -accel \S+", "", run.runner)
+    bios = ("-bios", "bios-256k.bin")
+    for kernel, accel in (("686", "bt,flavour=auto"), ("686-pae", "bt,flavour=checked"), ("rt-686-pae", "bt,flavour=direct")):
+        accel = "tcg" if "qemu" in run.runner else accel
+        machine = run.run_test(kernel, "basic", options=("-accel", accel, *bios), limit=2 * BOOT)
+        run.check("SeaBIOS speaks", "SeaBIOS" in machine.text)
+    machine = run.start("686", "ringer.test=reboot", options=bios)
+    for _ in range(2):
+        machine.expect(r"SeaBIOS[^~]*Linux version", BOOT)
+        machine.expect(r"^SUMMARY: 1 passed, 0 failed", BOOT)
+        run.check("booted", True)
+
+
+@suite.case
 def serial_file(run):
     path = os.path.join(LOGS, "serial-file.out")
     machine = run.start("686", "ringer.test=reboot", options=("-no-reboot", "-serial", f"file:{path}"))

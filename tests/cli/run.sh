@@ -57,6 +57,8 @@ kernel() {
 # Options
 wrong 'nosuch.bin: not found' -nographic -bios nosuch.bin
 wrong 'nosuch.bin: not found' -nographic -L "$dir" -bios nosuch.bin
+wrong 'too little memory: give at least 3 MiB' -nographic -m 2 -bios bios-256k.bin -kernel "$dir/good"
+wrong 'one of that name' -nographic -bios bios-256k.bin -kernel "$dir/good" -fw_cfg name=bootorder,string=x
 wrong 'multiple of 64 KiB' -nographic -bios "$dir/short"
 wrong 'is a directory' -nographic -bios "$dir"
 wrong 'No such file' -nographic -kernel "$dir/good" -fw_cfg name=opt/x,file=nosuch
