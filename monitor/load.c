@@ -21,6 +21,7 @@
 #include "monitor/devices/piix4_pm.h"
 #include "monitor/devices/vga.h"
 #include "monitor/log.h"
+#include "monitor/mptable.h"
 
 #define BDA	      0x400u
 #define BDA_SIZE      0x100u
@@ -305,6 +306,7 @@ void loader_load(struct loader *l, struct vm *vm, struct boot_entry *entry)
 	load_bios_data(vm);
 	load_screen(vm);
 	acpi_build(vm);
+	mptable_build(vm);
 	l->load(l, vm, entry);
 }
 

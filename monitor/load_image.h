@@ -13,7 +13,7 @@
 
 /* Low memory as a PC's firmware leaves it: 639 KiB, then the extended BIOS data area, then video memory and ROM. */
 #define LOW_RAM_END   0x9fc00u
-#define ROM_BASE      0xe0000u /* ACPI tables lie between here and 1 MiB */
+#define ROM_BASE      0xe0000u /* ACPI and MP tables lie between here and 1 MiB */
 #define HIGH_RAM      0x100000u
 #define E820_MAX      8
 #define E820_RAM      1

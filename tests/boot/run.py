@@ -122,6 +122,17 @@ def hpet(run):
 
 
 @suite.case
+def mp_table(run):
+    """Without ACPI the kernel finds the APICs by the MP table, and needs neither."""
+    for append, found in (("", True), (" nolapic_timer hpet=disable", True), (" noapic", False)):
+        # A kernel without ACPI cannot switch the machine off.
+        machine = run.run_test("686", "reboot", f"acpi=off{append}", options=("-no-reboot",))
+        run.check("the table was found", "MPTABLE: Product ID: " in machine.text)
+        run.check("the I/O APIC is used if it may be", ("Using 1 I/O APICs" in machine.text) == found)
+        run.check("no complaint", not re.search(r"MPTABLE.*(bad|invalid|error)|MP-BIOS bug|BIOS bug", machine.text, re.I))
+
+
+@suite.case
 def by_firmware(run):
     """-bios with -kernel: SeaBIOS runs, and an option ROM boots each of the kernels by its real-mode code."""
     run.runner = re.sub(r" -accel \S+", "", run.runner)
