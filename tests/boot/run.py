@@ -124,9 +124,11 @@ def hpet(run):
 @suite.case
 def mp_table(run):
     """Without ACPI the kernel finds the APICs by the MP table, and needs neither."""
-    for append, found in (("", True), (" nolapic_timer hpet=disable", True), (" noapic", False)):
+    # With a TSC deadline the kernel takes no other timer, not even under nolapic_timer.
+    no_deadline = ("-cpu", "max,-tsc-deadline")
+    for append, found, cpu in (("", True, ()), (" nolapic_timer", True, no_deadline), (" noapic", False, ())):
         # A kernel without ACPI cannot switch the machine off.
-        machine = run.run_test("686", "reboot", f"acpi=off{append}", options=("-no-reboot",))
+        machine = run.run_test("686", "reboot", f"acpi=off{append}", options=("-no-reboot", *cpu))
         run.check("the table was found", "MPTABLE: Product ID: " in machine.text)
         run.check("the I/O APIC is used if it may be", ("Using 1 I/O APICs" in machine.text) == found)
         run.check("no complaint", not re.search(r"MPTABLE.*(bad|invalid|error)|MP-BIOS bug|BIOS bug", machine.text, re.I))
