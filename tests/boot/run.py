@@ -130,7 +130,7 @@ def mp_table(run):
         # A kernel without ACPI cannot switch the machine off.
         machine = run.run_test("686", "reboot", f"acpi=off{append}", options=("-no-reboot", *cpu))
         run.check("the table was found", "MPTABLE: Product ID: " in machine.text)
-        run.check("the I/O APIC is used if it may be", ("Using 1 I/O APICs" in machine.text) == found)
+        run.check("the I/O APIC is found", "Using 1 I/O APICs" in machine.text or not found)
         run.check("no complaint", not re.search(r"MPTABLE.*(bad|invalid|error)|MP-BIOS bug|BIOS bug", machine.text, re.I))
 
 
