@@ -74,6 +74,17 @@ $(B)/gen/dsdt.hex: monitor/devices/dsdt.asl
 
 $(B)/monitor/acpi.o: $(B)/gen/dsdt.hex
 
+# The option ROMs, at offset 0 of their segment, as C arrays for load_firmware.c.
+ROMS := linuxboot multiboot
+$(ROMS:%=$(B)/gen/%.hex): $(B)/gen/%.hex: monitor/rom/%.S monitor/rom/option_rom.inc
+	@echo "  ROM     $<"
+	@mkdir -p $(@D)
+	$(Q)$(CC) -I. -m32 -c -o $(@:.hex=.o) $<
+	$(Q)$(LD) -m elf_i386 -Ttext 0 --oformat binary -o $(@:.hex=.bin) $(@:.hex=.o)
+	$(Q)od -An -v -tx1 $(@:.hex=.bin) | sed 's/ \(..\)/0x\1,/g' >$@
+
+$(B)/monitor/load_firmware.o: $(ROMS:%=$(B)/gen/%.hex)
+
 -include $(OBJS:.o=.d) $(B)/monitor/main.d
 
 # Unit tests: tests/unit/test_NAME.c defines `Suite *NAME_suite(void)`; the runner finds it through a list made from the files' names.

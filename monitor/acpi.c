@@ -1,13 +1,14 @@
 /*
- * Builds the ACPI tables: RSDP -> RSDT -> FADT -> FACS, DSDT; RSDT -> MADT. The DSDT is monitor/devices/dsdt.asl, compiled by iasl when
- * Ringer is built.
+ * Builds the ACPI tables: RSDP -> RSDT -> FADT -> FACS, DSDT; RSDT -> MADT, HPET. The DSDT is monitor/devices/dsdt.asl, compiled by iasl
+ * when Ringer is built.
  *
  * They are built once, with pointers that are offsets, and a list of what is to be done when it is known where they will lie: relocate()
  * does it for a machine that starts without firmware; firmware does it itself, told by the list as the commands of etc/table-loader.
  *
  * Invariants: everything fits into [ACPI_AREA_BASE, + ACPI_AREA_SIZE); every table's bytes add up to 0; what the FADT says of ports is what
  * monitor/devices/acpi_pm.h implements, what the MADT says of interrupts is ioapic.h's. A CPU without a local APIC gets no MADT.
- * Which serial ports exist is told to the DSDT by one byte in it (the integer SERP), so that one compiled table serves all machines.
+ * Which serial ports exist, and whether the HPET does, is told to the DSDT by bytes in it (the integers SERP and HPTP), so that one
+ * compiled table serves all machines.
  */
 #include "monitor/acpi.h"
 
@@ -16,6 +17,7 @@
 #include "monitor/cpuid.h"
 #include "monitor/devices/acpi_pm.h"
 #include "monitor/devices/fw_cfg.h"
+#include "monitor/devices/hpet.h"
 #include "monitor/devices/ioapic.h"
 #include "monitor/devices/lapic.h"
 #include "monitor/log.h"
@@ -27,8 +29,9 @@
 
 #define RSDP_SIZE   20
 #define HEADER_SIZE 36
-#define RSDT_SIZE   (HEADER_SIZE + 8)
+#define RSDT_MAX    (HEADER_SIZE + 3 * 4)
 #define MADT_SIZE   (HEADER_SIZE + 8 + 8 + 12 + 5 * 10 + 6)
+#define HPET_LENGTH (HEADER_SIZE + 20)
 #define FADT_SIZE   244 /* ACPI 2.0 to 4.0 */
 #define FACS_SIZE   64
 #define MAX_FIXES   16
@@ -222,44 +225,70 @@ static void build_madt(struct area *a, u32 at)
 	header(a, at, "APIC", MADT_SIZE, 1);
 }
 
-/* Tells the DSDT which serial ports there are: the value of Name (SERP, 0xA5), AML 20.2.5.1 and 20.2.3. */
-static void tell_serials(const struct vm *vm, u8 *dsdt, u32 size)
+/* The event timers, HPET 3.2.4. */
+static void build_hpet(struct area *a, u32 at)
 {
-	static const u8 name[] = {0x08, 'S', 'E', 'R', 'P', 0x0a, 0xa5};
-	u8 *p = memmem(dsdt, size, name, sizeof(name));
+	u8 *p = a->bytes + at + HEADER_SIZE;
+
+	put(p, HPET_BLOCK_ID, 4);
+	put(p + 8, HPET_BASE, 8); /* in memory: 0 in front of it */
+	put(p + 17, HPET_MIN_TICK, 2);
+	header(a, at, "HPET", HPET_LENGTH, 1);
+}
+
+/* Tells the DSDT something: the value of Name (..., 0xA5), AML 20.2.5.1 and 20.2.3. */
+static void tell(u8 *dsdt, u32 size, const char *name, u8 value)
+{
+	u8 pattern[] = {0x08, name[0], name[1], name[2], name[3], 0x0a, 0xa5};
+	u8 *p = memmem(dsdt, size, pattern, sizeof(pattern));
 
 	if (!p)
-		fatal("the DSDT has no SERP");
-	p += sizeof(name) - 1;
-	*p = 0;
+		fatal("the DSDT has no %s", name);
+	p[sizeof(pattern) - 1] = value;
+}
+
+static u8 serials(const struct vm *vm)
+{
+	u8 set = 0;
+
 	for (int i = 0; i < MAX_SERIALS; i++)
 		if (machine_has_serial(vm, i))
-			*p |= BIT(i);
+			set |= BIT(i);
+	return set;
 }
 
 static void build(const struct vm *vm, struct area *a)
 {
 	u32 rsdp = reserve(a, RSDP_SIZE, 16);
-	u32 rsdt = reserve(a, RSDT_SIZE, FACS_SIZE);
+	u32 rsdt = reserve(a, RSDT_MAX, FACS_SIZE);
 	u32 fadt = reserve(a, FADT_SIZE, 16);
 	u32 facs = reserve(a, FACS_SIZE, FACS_SIZE);
 	u32 madt = reserve(a, MADT_SIZE, 16);
+	u32 hpet = reserve(a, HPET_LENGTH, 16);
 	u32 dsdt = reserve(a, sizeof(dsdt_aml_code), 16);
-	bool apic = cpu_has_apic(&vm->opt);
+	u32 entry = rsdt + HEADER_SIZE;
 
 	memcpy(a->bytes + dsdt, dsdt_aml_code, sizeof(dsdt_aml_code));
-	tell_serials(vm, a->bytes + dsdt, sizeof(dsdt_aml_code));
+	tell(a->bytes + dsdt, sizeof(dsdt_aml_code), "SERP", serials(vm));
+	tell(a->bytes + dsdt, sizeof(dsdt_aml_code), "HPTP", vm->opt.hpet);
 	add_fix(a, (struct fix){.at = dsdt + 9, .start = dsdt, .length = sizeof(dsdt_aml_code)});
 	memcpy(a->bytes + facs, "FACS", 4);
 	put(a->bytes + facs + 4, FACS_SIZE, 4);
 	a->bytes[facs + 32] = 1; /* version */
 	build_fadt(a, fadt, facs, dsdt);
-	point(a, rsdt + HEADER_SIZE, fadt, 4);
-	if (apic) {
-		point(a, rsdt + HEADER_SIZE + 4, madt, 4);
+	point(a, entry, fadt, 4);
+	entry += 4;
+	if (cpu_has_apic(&vm->opt)) {
 		build_madt(a, madt);
+		point(a, entry, madt, 4);
+		entry += 4;
 	}
-	header(a, rsdt, "RSDT", apic ? RSDT_SIZE : RSDT_SIZE - 4, 1);
+	if (vm->opt.hpet) {
+		build_hpet(a, hpet);
+		point(a, entry, hpet, 4);
+		entry += 4;
+	}
+	header(a, rsdt, "RSDT", entry - rsdt, 1);
 	/* ACPI 1.0's pointer: there is nothing above 4 GiB to point to. */
 	memcpy(a->bytes + rsdp, "RSD PTR ", 8);
 	memcpy(a->bytes + rsdp + 9, "RINGER", 6);

@@ -2,7 +2,7 @@
  * Firmware: finds and checks the image, puts it where the processor starts, and describes the machine to it by fw_cfg and CMOS.
  *
  * Invariants: the image is read once; a reset finds the same ROM, which nobody can write. With -kernel and no -bios there is no image, and
- * the ROM area reads as ones. What the user got wrong ends in fatal().
+ * the ROM area reads as ones; with both, firmware boots the kernel (load_firmware.c). What the user got wrong ends in fatal().
  */
 #include "monitor/firmware.h"
 
@@ -223,7 +223,7 @@ static void tell_files(struct vm *vm)
 		}
 		image_read(&image, value, "fw_cfg file");
 		if (image.size > FW_CFG_SIZE_MAX)
-			fatal("fw_cfg file %s: is larger than 64 MiB", value);
+			fatal("fw_cfg file %s: is larger than %u MiB", value, FW_CFG_SIZE_MAX >> 20);
 		fw_cfg_add_file(vm->fw_cfg, name, image.data, image.size);
 		free(image.path);
 		free(image.data);
@@ -245,5 +245,7 @@ void firmware_tell(struct vm *vm)
 	acpi_publish(vm);
 	smbios_publish(vm);
 	fw_cfg_add_file(vm->fw_cfg, "etc/system-states", states, sizeof(states));
+	if (vm->loader)
+		loader_publish(vm->loader, vm);
 	tell_files(vm);
 }

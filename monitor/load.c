@@ -21,11 +21,13 @@
 #include "monitor/devices/piix4_pm.h"
 #include "monitor/devices/vga.h"
 #include "monitor/log.h"
+#include "monitor/mptable.h"
 
 #define BDA	      0x400u
 #define BDA_SIZE      0x100u
 #define EBDA	      LOW_RAM_END
 #define EBDA_SIZE     0x400u
+#define FIRMWARE_RAM  0x100000u	    /* below the end of low RAM: tables and buffers of its own */
 #define FILE_SIZE_MAX 0xffff0000ull /* offsets are 32 bits wide in every format */
 
 void image_read(struct image *image, const char *path, const char *what)
@@ -73,14 +75,16 @@ void image_read(struct image *image, const char *path, const char *what)
 		fatal("out of memory");
 }
 
-u64 load_low_size(const struct vm *vm)
+u64 load_low_size(const struct loader *l, const struct vm *vm)
 {
-	return vm->mem.ram_size ? vm->mem.low_size : MIN(vm->opt.ram_size, RAM_LOW_MAX);
+	u64 size = vm->mem.ram_size ? vm->mem.low_size : MIN(vm->opt.ram_size, RAM_LOW_MAX);
+
+	return size - MIN(size, l->reserve);
 }
 
-unsigned load_mebibytes(u64 end)
+unsigned load_mebibytes(const struct loader *l, u64 end)
 {
-	return (unsigned)((end + (1 << 20) - 1) >> 20);
+	return (unsigned)((end + l->reserve + (1 << 20) - 1) >> 20);
 }
 
 void load_write(struct vm *vm, u32 pa, const void *data, size_t size)
@@ -278,8 +282,10 @@ struct loader *loader_open(struct vm *vm)
 	if (!vm->opt.kernel)
 		return l;
 	image_read(&l->kernel, vm->opt.kernel, "kernel");
-	if (load_low_size(vm) < 2 * HIGH_RAM)
-		fatal("too little memory: give at least 2 MiB with -m");
+	if (vm->opt.bios)
+		l->reserve = FIRMWARE_RAM;
+	if (load_low_size(l, vm) < 2 * HIGH_RAM)
+		fatal("too little memory: give at least %u MiB with -m", load_mebibytes(l, 2 * HIGH_RAM));
 	if (linux_recognise(&l->kernel))
 		linux_open(l, vm);
 	else if (multiboot_recognise(&l->kernel))
@@ -292,7 +298,7 @@ struct loader *loader_open(struct vm *vm)
 void loader_load(struct loader *l, struct vm *vm, struct boot_entry *entry)
 {
 	memset(entry, 0, sizeof(*entry));
-	if (!l->load) {
+	if (!l->load || vm->opt.bios) {
 		entry->firmware = true;
 		return;
 	}
@@ -300,7 +306,14 @@ void loader_load(struct loader *l, struct vm *vm, struct boot_entry *entry)
 	load_bios_data(vm);
 	load_screen(vm);
 	acpi_build(vm);
+	mptable_build(vm);
 	l->load(l, vm, entry);
+}
+
+void loader_publish(struct loader *l, struct vm *vm)
+{
+	if (l->publish && vm->opt.bios)
+		l->publish(l, vm);
 }
 
 void loader_close(struct loader *l)

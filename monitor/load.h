@@ -19,10 +19,13 @@ struct boot_entry {
 
 struct loader; /* holds the validated images */
 
-/* Recognises Linux bzImage or Multiboot 1 from vm->opt; without a kernel firmware runs. fatal() on anything a user got wrong. */
+/* Recognises Linux bzImage or Multiboot 1 from vm->opt; without a kernel, or with -bios, firmware runs.
+ * fatal() on anything a user got wrong. */
 struct loader *loader_open(struct vm *vm);
 /* Copies the images into RAM, builds tables (e820, boot_params, multiboot_info, ACPI) and fills *entry. vCPU thread, without vm->lock. */
 void loader_load(struct loader *l, struct vm *vm, struct boot_entry *entry);
+/* Under -bios: gives the kernel to firmware, which boots it by an option ROM. Does nothing otherwise. Start-up, with vm->fw_cfg there. */
+void loader_publish(struct loader *l, struct vm *vm);
 void loader_close(struct loader *l);
 
 #endif

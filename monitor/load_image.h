@@ -13,7 +13,7 @@
 
 /* Low memory as a PC's firmware leaves it: 639 KiB, then the extended BIOS data area, then video memory and ROM. */
 #define LOW_RAM_END   0x9fc00u
-#define ROM_BASE      0xe0000u /* ACPI tables lie between here and 1 MiB */
+#define ROM_BASE      0xe0000u /* ACPI and MP tables lie between here and 1 MiB */
 #define HIGH_RAM      0x100000u
 #define E820_MAX      8
 #define E820_RAM      1
@@ -49,7 +49,9 @@ struct loader {
 	u32 tables; /* where boot information goes */
 	char *cmdline;
 	unsigned protocol; /* Linux boot protocol version, 0x020c for 2.12 */
+	u64 reserve;	   /* bytes below the end of low RAM that are firmware's */
 	void (*load)(struct loader *l, struct vm *vm, struct boot_entry *entry);
+	void (*publish)(struct loader *l, struct vm *vm);
 };
 
 /* Little-endian fields of images. The caller has checked that they are inside. */
@@ -84,10 +86,10 @@ static inline void put64(u8 *p, u64 v)
 /* Reads a whole file into image->data (malloc'd, the caller's); `what` names its role in messages. fatal() on any error, an empty file
  * included. */
 void image_read(struct image *image, const char *path, const char *what);
-/* Bytes of RAM below the PCI hole. */
-u64 load_low_size(const struct vm *vm);
-/* The smallest -m, in MiB, that holds guest memory up to `end`. */
-unsigned load_mebibytes(u64 end);
+/* Bytes of RAM below the PCI hole that the kernel may be loaded into. */
+u64 load_low_size(const struct loader *l, const struct vm *vm);
+/* The smallest -m, in MiB, that holds guest memory up to `end`, and what is firmware's. */
+unsigned load_mebibytes(const struct loader *l, u64 end);
 /* Writes to guest RAM; the range was validated before. */
 void load_write(struct vm *vm, u32 pa, const void *data, size_t size);
 void load_segments(const struct loader *l, struct vm *vm);
@@ -95,6 +97,14 @@ void load_segments(const struct loader *l, struct vm *vm);
 unsigned load_e820(const struct vm *vm, struct e820_entry map[E820_MAX]);
 /* A GDT with flat 32-bit code at selector `cs` and data at cs + 8, the entry's segments set to it. 32 bytes at pa. */
 void load_gdt(struct vm *vm, u32 pa, u16 cs, struct boot_entry *entry);
+
+/* ---- under -bios: load_firmware.c ---- */
+
+/* What the option ROMs load: an address, a size and data. */
+enum load_item { ITEM_KERNEL, ITEM_INITRD, ITEM_CMDLINE, ITEM_SETUP };
+void load_publish_item(struct vm *vm, enum load_item which, u32 addr, const void *data, size_t size);
+/* The option ROM "linuxboot" or "multiboot", first of the boot devices. */
+void load_publish_rom(struct vm *vm, const char *name);
 
 /* True if the file is one of theirs; then every error in it is theirs to report. */
 bool linux_recognise(const struct image *kernel);

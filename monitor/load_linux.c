@@ -1,6 +1,6 @@
 /*
  * Linux: bzImage by the 32-bit boot protocol (Linux documentation, "The Linux/x86 Boot Protocol"). The real-mode part of the image is not
- * run; what it would find out is written into boot_params here.
+ * run; what it would find out is written into boot_params here. Under -bios it is: an option ROM boots the kernel by the older protocol.
  *
  * Invariants: [runtime start, + init_size) holds nothing but the kernel, it unpacks itself there; the initrd lies above it, below the end
  * of low RAM and not above initrd_addr_max. Screen information stays zero, so that the kernel does not take an absent VGA for its console.
@@ -21,6 +21,13 @@
 #define BOOT_CMDLINE	0x92000u
 #define CMDLINE_ROOM	0x8000u
 #define KERNEL_BASE	0x100000u
+/* Under -bios: where the real-mode part and its command line go; for kernels of protocol 2.00 and 2.01 at 0x90000. */
+#define SETUP_BASE	0x10000u
+#define SETUP_CMDLINE	0x20000u
+#define OLD_SETUP_BASE	0x90000u
+#define OLD_CMDLINE_END 0x9a000u
+#define HEAP_MARGIN	0x200u
+#define SETUP_MAX	0x8000u
 
 /* boot_params */
 enum {
@@ -48,6 +55,7 @@ enum {
 	H_CODE32_START = 0x214,
 	H_RAMDISK_IMAGE = 0x218,
 	H_RAMDISK_SIZE = 0x21c,
+	H_HEAP_END_PTR = 0x224,
 	H_CMD_LINE_PTR = 0x228,
 	H_INITRD_ADDR_MAX = 0x22c,
 	H_KERNEL_ALIGNMENT = 0x230,
@@ -60,6 +68,7 @@ enum {
 	H_END = 0x264,
 };
 #define LOADFLAG_LOADED_HIGH 0x01
+#define LOADFLAG_USE_HEAP    0x80
 #define XLOADFLAG_KERNEL_64  0x01
 #define LOADER_UNDEFINED     0xff
 #define SECTOR		     512u
@@ -96,7 +105,7 @@ static void plan_kernel(struct loader *l, u64 low_size)
 	size = k->size - setup;
 	need = KERNEL_BASE + size;
 	if (need > low_size)
-		fatal("kernel %s: too little memory: it needs at least -m %u", k->path, load_mebibytes(need));
+		fatal("kernel %s: too little memory: it needs at least -m %u", k->path, load_mebibytes(l, need));
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		fatal("out of memory");
@@ -145,7 +154,7 @@ static void plan_initrd(struct loader *l, struct vm *vm, u64 end, u64 low_size)
 			fatal("initrd %s: %zu bytes do not fit below %#llx, where the kernel can reach them", i->path, i->size,
 			      (unsigned long long)MIN(max, RAM_LOW_MAX));
 		fatal("initrd %s: too little memory: kernel and initrd (%zu bytes) need at least -m %u", i->path, i->size,
-		      load_mebibytes(need));
+		      load_mebibytes(l, need));
 	}
 	i->addr = (u32)addr;
 }
@@ -193,11 +202,48 @@ static void load(struct loader *l, struct vm *vm, struct boot_entry *entry)
 	entry->esi = BOOT_PARAMS;
 }
 
+static void publish(struct loader *l, struct vm *vm)
+{
+	const struct image *k = &l->kernel;
+	bool old = l->protocol < 0x202;
+	u32 size = l->segments[0].file_offset, base = old ? OLD_SETUP_BASE : SETUP_BASE, length = (u32)strlen(l->cmdline) + 1;
+	u32 cmdline = old ? (OLD_CMDLINE_END - length) & ~15u : SETUP_CMDLINE;
+	u8 *setup = malloc(size);
+
+	if (!setup)
+		fatal("out of memory");
+	if (size > SETUP_MAX)
+		fatal("kernel %s: with -bios, its real-mode part of %u bytes is too large: %u fit", k->path, size, SETUP_MAX);
+	memcpy(setup, k->data, size);
+	setup[H_TYPE_OF_LOADER] = LOADER_UNDEFINED;
+	if (l->protocol >= 0x201) {
+		setup[H_LOADFLAGS] |= LOADFLAG_USE_HEAP;
+		put16(setup + H_HEAP_END_PTR, cmdline - base - HEAP_MARGIN);
+	}
+	if (old) {
+		put16(setup + BP_OLD_CMDLINE_MAGIC, 0xa33f);
+		put16(setup + BP_OLD_CMDLINE_OFFSET, cmdline - base);
+	} else {
+		put32(setup + H_CMD_LINE_PTR, cmdline);
+	}
+	put32(setup + H_RAMDISK_IMAGE, l->module_count ? l->modules[0].addr : 0);
+	put32(setup + H_RAMDISK_SIZE, l->module_count ? (u32)l->modules[0].size : 0);
+	load_publish_item(vm, ITEM_KERNEL, l->segments[0].addr, k->data + size, l->segments[0].file_size);
+	if (l->module_count)
+		load_publish_item(vm, ITEM_INITRD, l->modules[0].addr, l->modules[0].data, l->modules[0].size);
+	else
+		load_publish_item(vm, ITEM_INITRD, 0, "", 0);
+	load_publish_item(vm, ITEM_CMDLINE, cmdline, l->cmdline, length);
+	load_publish_item(vm, ITEM_SETUP, base, setup, size);
+	load_publish_rom(vm, "linuxboot");
+	free(setup);
+}
+
 void linux_open(struct loader *l, struct vm *vm)
 {
 	const struct image *k = &l->kernel;
 	const char *append = vm->opt.append ? vm->opt.append : "";
-	u64 low_size = load_low_size(vm), end;
+	u64 low_size = load_low_size(l, vm), end;
 	u32 cmdline_max;
 
 	l->protocol = le16(k->data + H_VERSION);
@@ -219,8 +265,9 @@ void linux_open(struct loader *l, struct vm *vm)
 	end = kernel_end(l);
 	if (end > low_size) {
 		if (end > RAM_LOW_MAX)
-			fatal("kernel %s: needs %u MiB of memory by its header, more than a 32-bit PC has", k->path, load_mebibytes(end));
-		fatal("kernel %s: too little memory: it needs at least -m %u", k->path, load_mebibytes(end));
+			fatal("kernel %s: needs %u MiB of memory by its header, more than a 32-bit PC has", k->path,
+			      load_mebibytes(l, end));
+		fatal("kernel %s: too little memory: it needs at least -m %u", k->path, load_mebibytes(l, end));
 	}
 	if (vm->opt.initrd)
 		plan_initrd(l, vm, end, low_size);
@@ -233,4 +280,5 @@ void linux_open(struct loader *l, struct vm *vm)
 		fatal("out of memory");
 	l->entry = KERNEL_BASE;
 	l->load = load;
+	l->publish = publish;
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "monitor/devices/fw_cfg.h"
 #include "monitor/log.h"
 
 #define HEADER_MAGIC  0x1badb002u
@@ -38,6 +39,9 @@
 #define GDT_SIZE       32u
 #define TABLES_LOW     0x9000u
 #define TABLES_LOW_END 0x80000u
+#define MMAP_ROOM      32u /* entries: what monitor/rom/multiboot.S puts there */
+/* Under -bios: what lies below is firmware's stack, and in use while the kernel is loaded. */
+#define FIRMWARE_LOW 0x8000u
 
 static const char loader_name[] = "ringer";
 
@@ -83,7 +87,7 @@ static void add_segment(struct loader *l, u64 low_size, u64 addr, u64 offset, u6
 			fatal("kernel %s: the segment at %#llx, %llu bytes, lies outside memory", k->path, (unsigned long long)addr,
 			      (unsigned long long)mem_size);
 		fatal("kernel %s: too little memory: the segment at %#llx needs at least -m %u", k->path, (unsigned long long)addr,
-		      load_mebibytes(addr + mem_size));
+		      load_mebibytes(l, addr + mem_size));
 	}
 	for (unsigned i = 0; i < l->segment_count; i++) {
 		s = &l->segments[i];
@@ -215,7 +219,7 @@ static u64 plan_modules(struct loader *l, u64 low_size)
 			fatal("module %s: %zu bytes are more than fits into a 32-bit PC's memory", m->path, m->size);
 		if (end + m->size > low_size)
 			fatal("module %s: too little memory: kernel and modules need at least -m %u", m->path,
-			      load_mebibytes(end + m->size));
+			      load_mebibytes(l, end + m->size));
 		m->addr = (u32)end;
 		end += m->size;
 	}
@@ -224,7 +228,7 @@ static u64 plan_modules(struct loader *l, u64 low_size)
 
 static u32 strings_offset(const struct loader *l)
 {
-	return INFO_SIZE + E820_MAX * MMAP_ENTRY + l->module_count * MOD_ENTRY + GDT_SIZE;
+	return INFO_SIZE + MMAP_ROOM * MMAP_ENTRY + l->module_count * MOD_ENTRY + GDT_SIZE;
 }
 
 static u64 tables_size(const struct loader *l)
@@ -247,7 +251,7 @@ static void plan_tables(struct loader *l, u64 low_size, u64 end)
 			low = false;
 	if (!low && end + size > low_size)
 		fatal("kernel %s: too little memory: with its boot information it needs at least -m %u", l->kernel.path,
-		      load_mebibytes(end + size));
+		      load_mebibytes(l, end + size));
 	l->tables = low ? TABLES_LOW : (u32)end;
 }
 
@@ -261,19 +265,17 @@ static u32 put_string(const struct loader *l, u8 *blob, u32 *at, const char *s)
 	return pa;
 }
 
-static void load(struct loader *l, struct vm *vm, struct boot_entry *entry)
+/* The tables, with a memory map of `count` entries: free() it. */
+static u8 *build_tables(const struct loader *l, const struct e820_entry *map, unsigned count, u64 low_size)
 {
-	u32 mmap = INFO_SIZE, mods = mmap + E820_MAX * MMAP_ENTRY, gdt = mods + l->module_count * MOD_ENTRY, strings = strings_offset(l);
-	struct e820_entry map[E820_MAX];
-	unsigned count = load_e820(vm, map);
-	size_t size = tables_size(l);
-	u8 *blob = calloc(1, size);
+	u32 mmap = INFO_SIZE, mods = mmap + MMAP_ROOM * MMAP_ENTRY, strings = strings_offset(l);
+	u8 *blob = calloc(1, tables_size(l));
 
 	if (!blob)
 		fatal("out of memory");
 	put32(blob + 0, INFO_MEMORY | INFO_BOOT_DEVICE | INFO_CMDLINE | INFO_MODS | INFO_MMAP | INFO_LOADER_NAME);
 	put32(blob + 4, LOW_RAM_END >> 10);
-	put32(blob + 8, (u32)((vm->mem.low_size - HIGH_RAM) >> 10));
+	put32(blob + 8, (u32)((low_size - HIGH_RAM) >> 10));
 	put32(blob + 12, 0x8000ffff); /* first disk, no partition */
 	put32(blob + 16, put_string(l, blob, &strings, l->cmdline));
 	put32(blob + 20, l->module_count);
@@ -292,10 +294,18 @@ static void load(struct loader *l, struct vm *vm, struct boot_entry *entry)
 		put32(m + 4, l->modules[i].addr + (u32)l->modules[i].size);
 		put32(m + 8, put_string(l, blob, &strings, l->modules[i].string));
 	}
+	return blob;
+}
+
+static void load(struct loader *l, struct vm *vm, struct boot_entry *entry)
+{
+	struct e820_entry map[E820_MAX];
+	unsigned count = load_e820(vm, map);
+	u8 *blob = build_tables(l, map, count, vm->mem.low_size);
 
 	load_segments(l, vm);
-	load_write(vm, l->tables, blob, size);
-	load_gdt(vm, l->tables + gdt, 0x08, entry);
+	load_write(vm, l->tables, blob, tables_size(l));
+	load_gdt(vm, l->tables + strings_offset(l) - GDT_SIZE, 0x08, entry);
 	free(blob);
 	entry->eip = l->entry;
 	entry->esp = l->tables == TABLES_LOW ? TABLES_LOW : LOW_RAM_END;
@@ -303,11 +313,56 @@ static void load(struct loader *l, struct vm *vm, struct boot_entry *entry)
 	entry->ebx = l->tables;
 }
 
+/* Kernel and modules are one piece under -bios; its first address, and its end in *end. */
+static u64 extent(const struct loader *l, u64 *end)
+{
+	u64 start = UINT64_MAX;
+
+	*end = 0;
+	for (unsigned i = 0; i < l->segment_count; i++) {
+		start = MIN(start, (u64)l->segments[i].addr);
+		*end = MAX(*end, (u64)l->segments[i].addr + l->segments[i].mem_size);
+	}
+	for (unsigned i = 0; i < l->module_count; i++)
+		*end = MAX(*end, (u64)l->modules[i].addr + l->modules[i].size);
+	return start;
+}
+
+static void check_extent(const struct loader *l)
+{
+	u64 end, start = extent(l, &end);
+
+	if (start < FIRMWARE_LOW || (start < HIGH_RAM && end > LOW_RAM_END))
+		fatal("kernel %s: with -bios, kernel and modules must lie between %#x and %#x, or above 1 MiB", l->kernel.path,
+		      FIRMWARE_LOW, LOW_RAM_END);
+}
+
+/* The memory map and its sizes are left to the option ROM. */
+static void publish(struct loader *l, struct vm *vm)
+{
+	u64 end, start = extent(l, &end);
+	u8 *tables = build_tables(l, NULL, 0, HIGH_RAM), *image = calloc(1, end - start), entry[4];
+
+	if (!image)
+		fatal("out of memory");
+	for (unsigned i = 0; i < l->segment_count; i++)
+		memcpy(image + (l->segments[i].addr - start), l->kernel.data + l->segments[i].file_offset, l->segments[i].file_size);
+	for (unsigned i = 0; i < l->module_count; i++)
+		memcpy(image + (l->modules[i].addr - start), l->modules[i].data, l->modules[i].size);
+	put32(entry, l->entry);
+	load_publish_item(vm, ITEM_KERNEL, (u32)start, image, end - start);
+	load_publish_item(vm, ITEM_INITRD, l->tables, tables, tables_size(l));
+	fw_cfg_add_item(vm->fw_cfg, FW_CFG_KERNEL_ENTRY, entry, sizeof(entry));
+	load_publish_rom(vm, "multiboot");
+	free(tables);
+	free(image);
+}
+
 void multiboot_open(struct loader *l, struct vm *vm)
 {
 	const struct image *k = &l->kernel;
 	const char *append = vm->opt.append;
-	u64 low_size = load_low_size(vm);
+	u64 low_size = load_low_size(l, vm);
 	long header = find_header(k);
 	u32 flags = le32(k->data + header + 4);
 
@@ -325,5 +380,8 @@ void multiboot_open(struct loader *l, struct vm *vm)
 	if (vm->opt.initrd)
 		read_modules(l, vm->opt.initrd);
 	plan_tables(l, low_size, plan_modules(l, low_size));
+	if (vm->opt.bios)
+		check_extent(l);
 	l->load = load;
+	l->publish = publish;
 }

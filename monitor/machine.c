@@ -16,6 +16,7 @@
 #include "monitor/devices/debug.h"
 #include "monitor/devices/ferr.h"
 #include "monitor/devices/fw_cfg.h"
+#include "monitor/devices/hpet.h"
 #include "monitor/devices/i440fx.h"
 #include "monitor/devices/i8042.h"
 #include "monitor/devices/ioapic.h"
@@ -144,6 +145,8 @@ void machine_init(struct vm *vm)
 	struct irq inputs[16] = {0};
 	struct sysctl *sysctl;
 	struct ioapic *ioapic;
+	struct pit *pit;
+	struct irq rtc_irq;
 
 	for (int i = 0; i < MAX_SERIALS; i++)
 		if (machine_has_serial(vm, i))
@@ -164,8 +167,12 @@ void machine_init(struct vm *vm)
 	i440fx_create(vm, vm->pci, firmware_install(vm));
 	vm->piix3 = piix3_create(vm, vm->pci, inputs);
 	vm->ferr = ferr_create(vm, piix3_irq(vm->piix3, IRQ_FERR));
-	pit_set_ioapic(pit_create(vm, vm->pic), ioapic);
-	vm->rtc = rtc_create(vm, piix3_irq(vm->piix3, IRQ_RTC));
+	pit = pit_create(vm, vm->pic);
+	pit_set_ioapic(pit, ioapic);
+	rtc_irq = piix3_irq(vm->piix3, IRQ_RTC);
+	if (vm->opt.hpet)
+		rtc_irq = hpet_rtc_irq(hpet_create(vm, ioapic, pit, rtc_irq));
+	vm->rtc = rtc_create(vm, rtc_irq);
 	vm->keyboard = i8042_create(vm, piix3_irq(vm->piix3, IRQ_KEYBOARD), piix3_irq(vm->piix3, IRQ_MOUSE));
 	piix4_pm_create(vm->pci, acpi_pm_create(vm, piix3_irq(vm->piix3, IRQ_SCI)));
 	storage_create(vm);

@@ -14,6 +14,7 @@
 
 #include "monitor/cpuid.h"
 #include "monitor/log.h"
+#include "monitor/options_device.h"
 #include "monitor/options_drive.h"
 
 #define MIB	     (1ull << 20)
@@ -50,8 +51,9 @@
 	X("m", opt_memory, "[size=]N[K|M|G]", "guest memory, in MiB without a suffix (default 128)")                                       \
 	X("cpu", opt_cpu, "MODEL[,+F][,-F]", "CPU model and features; -cpu help lists them")                                               \
 	X("smp", opt_smp, "N", "number of CPUs: 1")                                                                                        \
-	X("M", opt_machine, "pc", "machine type")                                                                                          \
+	X("M", opt_machine, "pc[,hpet=on|off]", "machine type; whether it has high-precision event timers (it has)")                       \
 	X("machine", opt_machine, "pc", "the same")                                                                                        \
+	X("no-hpet", opt_no_hpet, NULL, "no high-precision event timers")                                                                  \
 	X("accel", opt_accel, "bt[,PROP=V]",                                                                                               \
 	  "binary translation; flavour=auto|direct|checked, tb-size=MiB of translated code, max-maps=N host mappings, "                    \
 	  "verify=on to check every translation, lockstep=N: compare runs, see -accel help")                                               \
@@ -69,7 +71,7 @@
 	X("debugcon", opt_debugcon, "DEV", "debug console on port 0xe9")                                                                   \
 	X("chardev", opt_chardev, "KIND,id=ID[,path=F]", "a back end for -device: stdio, file, unix, pty, null")                           \
 	X("global", opt_global, "DRIVER.PROP=V", "isa-debugcon.iobase=P: SeaBIOS writes its messages to port 0x402")                       \
-	X("device", opt_device, "NAME[,PROP=V]", "isa-debug-exit[,iobase=P][,iosize=N], isa-debugcon,chardev=ID[,iobase=P]")               \
+	X("device", opt_device, "NAME[,PROP=V]", "ide-hd,drive=ID[,bus=ide.N][,unit=N] and more: -device help, -device NAME,help")         \
 	X("rtc", opt_rtc, "base=B", "utc (default), localtime, or a date such as 2026-01-31T12:00:00")                                     \
 	X("S", opt_start_stopped, NULL, "do not start the CPU: the monitor's cont or a debugger does")                                     \
 	X("no-reboot", opt_no_reboot, NULL, "a reset ends the machine")                                                                    \
@@ -152,6 +154,13 @@ static u64 number_between(const char *name, const char *what, const char *s, u64
 	return x;
 }
 
+static bool on_off(const char *name, const struct item *it)
+{
+	if (strcmp(it->value, "on") != 0 && strcmp(it->value, "off") != 0)
+		fatal("-%s: %s=%s: 'on' or 'off'", name, it->key, it->value);
+	return strcmp(it->value, "on") == 0;
+}
+
 static void opt_kernel(struct options *o, const char *name, const char *arg)
 {
 	(void)name;
@@ -227,7 +236,6 @@ static void opt_machine(struct options *o, const char *name, const char *arg)
 {
 	struct item it;
 
-	(void)o;
 	if (strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0) {
 		printf("Machines:\n  pc    a PC with one CPU (default)\n");
 		exit(0);
@@ -235,11 +243,22 @@ static void opt_machine(struct options *o, const char *name, const char *arg)
 	while (next_item(name, &arg, &it)) {
 		const char *type = it.has_value ? it.value : it.key;
 
+		if (it.has_value && strcmp(it.key, "hpet") == 0) {
+			o->hpet = on_off(name, &it);
+			continue;
+		}
 		if (it.has_value && strcmp(it.key, "type") != 0)
 			fatal("-%s: property '%s' is not supported", name, it.key);
 		if (strcmp(type, "pc") != 0)
 			fatal("-%s: unsupported machine type '%s': only 'pc' is there", name, type);
 	}
+}
+
+static void opt_no_hpet(struct options *o, const char *name, const char *arg)
+{
+	(void)name;
+	(void)arg;
+	o->hpet = false;
 }
 
 /* lockstep=N, lockstep-from=N... True if the item is one of them. */
@@ -500,13 +519,6 @@ static void opt_fw_cfg(struct options *o, const char *name, const char *arg)
 	o->fw_cfg_count++;
 }
 
-static bool on_off(const char *name, const struct item *it)
-{
-	if (strcmp(it->value, "on") != 0 && strcmp(it->value, "off") != 0)
-		fatal("-%s: %s=%s: 'on' or 'off'", name, it->key, it->value);
-	return strcmp(it->value, "on") == 0;
-}
-
 static void set_order(char to[5], const char *name, const char *order)
 {
 	if (!*order || strlen(order) > 4 || order[strspn(order, "abcdn")])
@@ -596,49 +608,9 @@ static void opt_global(struct options *o, const char *name, const char *arg)
 		fatal("-%s: '%s' is not supported: only isa-debugcon.iobase=P", name, it.key);
 }
 
-static void device_debugcon(struct options *o, const char *name, const char *arg)
-{
-	struct item it;
-
-	while (next_item(name, &arg, &it)) {
-		if (strcmp(it.key, "iobase") == 0 && it.has_value) {
-			debugcon_iobase(o, name, it.value);
-		} else if (strcmp(it.key, "chardev") == 0 && it.has_value) {
-			for (unsigned i = 0; i < o->chardev_count; i++)
-				if (strcmp(o->chardevs[i].id, it.value) == 0)
-					o->debugcon = o->chardevs[i].spec;
-			if (!o->debugcon)
-				fatal("-%s: there is no -chardev with id=%s before it", name, it.value);
-		} else {
-			fatal("-%s: invalid property '%s'", name, it.key);
-		}
-	}
-	if (!o->debugcon)
-		fatal("-%s: isa-debugcon needs chardev=ID", name);
-}
-
 static void opt_device(struct options *o, const char *name, const char *arg)
 {
-	struct item it;
-
-	next_item(name, &arg, &it);
-	if (strcmp(it.key, "isa-debugcon") == 0 && !it.has_value) {
-		device_debugcon(o, name, arg);
-		return;
-	}
-	if (strcmp(it.key, "isa-debug-exit") != 0 || it.has_value)
-		fatal("-%s: unsupported device '%s': only 'isa-debug-exit' and 'isa-debugcon' are there", name, it.key);
-	o->debug_exit = true;
-	while (next_item(name, &arg, &it)) {
-		if (strcmp(it.key, "iobase") == 0 && it.has_value)
-			o->debug_exit_iobase = (u16)number_between(name, "iobase", it.value, 0, 0xffff);
-		else if (strcmp(it.key, "iosize") == 0 && it.has_value)
-			o->debug_exit_iosize = (u16)number_between(name, "iosize", it.value, 1, 4);
-		else
-			fatal("-%s: invalid property '%s'", name, it.key);
-	}
-	if (o->debug_exit_iobase + o->debug_exit_iosize > 0x10000)
-		fatal("-%s: the ports of isa-debug-exit end beyond 0xffff", name);
+	options_device(o, name, arg);
 }
 
 /* A date in UTC, with or without a time. */
@@ -813,6 +785,7 @@ void options_parse(struct options *o, int argc, char **argv)
 		.ram_size = RAM_DEFAULT,
 		.flavour = FLAVOUR_AUTO,
 		.vga = true,
+		.hpet = true,
 		.tc_size = TC_DEFAULT,
 		.debugcon_iobase = 0xe9,
 		.debug_exit_iobase = 0x501,
@@ -838,6 +811,7 @@ void options_parse(struct options *o, int argc, char **argv)
 		fatal("-accel: lockstep-from, -to, -ram and -show say how lockstep=N is done, which is not asked for");
 	if (!o->kernel && (o->initrd || o->append))
 		fatal("-%s: only with -kernel", o->initrd ? "initrd" : "append");
+	options_devices_place(o);
 	check_displays(o);
 	if (!o->serial_count)
 		o->serial[o->serial_count++] = o->curses ? "null" : "stdio";

@@ -32,6 +32,7 @@ struct shot_option {
 enum flavour { FLAVOUR_CHECKED, FLAVOUR_DIRECT, FLAVOUR_AUTO };
 
 #define MAX_DRIVES     16
+#define MAX_DEVICE_OPT 24
 #define DRIVE_FILE_MAX 4096
 
 enum drive_interface { DRIVE_IDE, DRIVE_FLOPPY, DRIVE_NONE };
@@ -39,6 +40,8 @@ enum drive_interface { DRIVE_IDE, DRIVE_FLOPPY, DRIVE_NONE };
 /* A drive and its image; "" is an empty drive. */
 struct drive_option {
 	char file[DRIVE_FILE_MAX];
+	char id[32];   /* for -device, or empty */
+	bool attached; /* to a -device */
 	enum drive_interface interface;
 	u8 bus, unit;
 	bool cdrom, readonly, snapshot;
@@ -73,12 +76,16 @@ struct options {
 	unsigned fw_cfg_count;
 	struct drive_option drives[MAX_DRIVES];
 	unsigned drive_count;
-	bool snapshot; /* -snapshot: of every drive that can be written to */
-	bool vga;      /* -vga std, or none */
-	bool curses;   /* -display curses */
+	const char *devices[MAX_DEVICE_OPT]; /* -device as given: what options_device.c makes the rest of */
+	unsigned device_count;
+	bool no_cdrom, no_floppy; /* without the empty drives that there otherwise are */
+	bool snapshot;		  /* -snapshot: of every drive that can be written to */
+	bool vga;		  /* -vga std, or none */
+	bool curses;		  /* -display curses */
 	struct vnc_option vnc;
 	struct shot_option shots[MAX_SHOTS];
 	unsigned shot_count;
+	bool hpet; /* -machine hpet=; without -no-hpet there is one */
 	bool no_reboot, no_shutdown;
 	bool start_stopped; /* -S */
 	const char *log_file;

@@ -1,7 +1,8 @@
 /*
  * -drive and its short forms, spelled as QEMU's.
  *
- * Invariants: no two entries of options.drives are the same place; each has a file or is an empty CD-ROM or floppy drive. A drive without a
+ * Invariants: no two entries of options.drives are the same place; each has a file, is an empty CD-ROM or floppy drive, or waits for a
+ * -device (DRIVE_NONE) that says what it is. A drive without a
  * place gets the first free one at its own position on the command line.
  */
 #include "monitor/options_drive.h"
@@ -28,6 +29,14 @@ struct request {
 	bool has_media, has_readonly;
 };
 
+struct drive_option *options_drive_by_id(struct options *o, const char *id)
+{
+	for (unsigned i = 0; i < o->drive_count; i++)
+		if (strcmp(o->drives[i].id, id) == 0)
+			return &o->drives[i];
+	return NULL;
+}
+
 static bool taken(const struct options *o, const struct drive_option *d)
 {
 	for (unsigned i = 0; i < o->drive_count; i++)
@@ -44,6 +53,8 @@ static void add(struct options *o, const char *name, struct request *r)
 
 	if (o->drive_count == MAX_DRIVES)
 		fatal("-%s: at most %d drives", name, MAX_DRIVES);
+	if (*d->id && options_drive_by_id(o, d->id))
+		fatal("-%s: Duplicate ID '%s' for drive", name, d->id);
 	if (r->index >= 0 && (r->bus >= 0 || r->unit >= 0))
 		fatal("-%s: index= goes without bus= and unit=", name);
 	if (r->bus >= (int)interfaces[d->interface].buses || r->unit >= (int)units || r->index >= (int)places)
@@ -99,12 +110,7 @@ void options_drive_short(struct options *o, const char *name, const char *arg)
 
 /* ---- -drive ---- */
 
-struct property {
-	char key[32], value[DRIVE_FILE_MAX];
-};
-
-/* Takes the next property off *list; false at its end. */
-static bool next_property(const char *name, const char **list, struct property *p)
+bool options_next_property(const char *name, const char **list, struct property *p)
 {
 	const char *s = *list;
 	size_t n = strcspn(s, "=,"), v = 0;
@@ -221,11 +227,11 @@ static void set_cache(struct request *r, const char *name, const struct property
 	one_of(name, p, words);
 }
 
-static void set_nothing(struct request *r, const char *name, const struct property *p)
+static void set_id(struct request *r, const char *name, const struct property *p)
 {
-	(void)r;
-	(void)name;
-	(void)p;
+	if (!*p->value || strlen(p->value) >= sizeof(r->d.id))
+		fatal("-%s: id=%.80s is not a name of at most %zu characters", name, p->value, sizeof(r->d.id) - 1);
+	strcpy(r->d.id, p->value);
 }
 
 static const struct {
@@ -234,7 +240,7 @@ static const struct {
 } properties[] = {
 	{"file", set_drive_file},   {"if", set_interface},	 {"index", set_index}, {"bus", set_bus},
 	{"unit", set_unit},	    {"format", set_format},	 {"media", set_media}, {"snapshot", set_snapshot},
-	{"readonly", set_readonly}, {"read-only", set_readonly}, {"cache", set_cache}, {"id", set_nothing},
+	{"readonly", set_readonly}, {"read-only", set_readonly}, {"cache", set_cache}, {"id", set_id},
 };
 
 void options_drive(struct options *o, const char *name, const char *arg)
@@ -242,7 +248,7 @@ void options_drive(struct options *o, const char *name, const char *arg)
 	struct request r = {.index = -1, .bus = -1, .unit = -1};
 	struct property p;
 
-	while (next_property(name, &arg, &p)) {
+	while (options_next_property(name, &arg, &p)) {
 		size_t i = 0;
 
 		while (i < ARRAY_SIZE(properties) && strcmp(p.key, properties[i].key) != 0)
@@ -253,7 +259,7 @@ void options_drive(struct options *o, const char *name, const char *arg)
 	}
 	if (r.has_media && r.d.cdrom && r.d.interface == DRIVE_FLOPPY)
 		fatal("-%s: a floppy drive takes no media=cdrom", name);
-	if (!*r.d.file && !r.d.cdrom && r.d.interface != DRIVE_FLOPPY)
+	if (!*r.d.file && !r.d.cdrom && r.d.interface == DRIVE_IDE)
 		fatal("-%s: a disk needs a file=", name);
 	if (r.d.cdrom && !r.has_readonly)
 		r.d.readonly = true;

@@ -1,6 +1,6 @@
 /*
  * Drives from options. As on QEMU's pc there is always a floppy drive A and, unless another drive has its place or there is a CD-ROM drive
- * elsewhere, a CD-ROM drive as the second channel's first; both may be empty.
+ * elsewhere, a CD-ROM drive as the second channel's first; both may be empty. -device takes them away: who names devices names them all.
  */
 #include "monitor/storage.h"
 
@@ -103,7 +103,7 @@ static void floppy_cmos(struct vm *vm, const struct fdc *fdc)
 void storage_create(struct vm *vm)
 {
 	struct ide_drive_config ide[2][2] = {0};
-	struct fdc_drive_config floppy[2] = {{.present = true}};
+	struct fdc_drive_config floppy[2] = {{.present = !vm->opt.no_floppy}};
 	const struct irq irqs[2] = {piix3_irq(vm->piix3, IRQ_IDE1), piix3_irq(vm->piix3, IRQ_IDE2)};
 	bool cdrom = false;
 
@@ -127,7 +127,7 @@ void storage_create(struct vm *vm)
 			break;
 		}
 	}
-	if (!cdrom && ide[1][0].kind == IDE_NONE)
+	if (!cdrom && !vm->opt.no_cdrom && ide[1][0].kind == IDE_NONE)
 		ide[1][0].kind = IDE_CDROM;
 	floppy_cmos(vm, fdc_create(vm, dma8237_create(vm), piix3_irq(vm->piix3, IRQ_FLOPPY), floppy));
 	disk_cmos(vm, ide_create(vm, vm->pci, irqs, ide));

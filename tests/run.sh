@@ -55,6 +55,7 @@ done
 for maps in 300 5000; do
 	KERNELS=shadow suite guestos-max-maps-$maps guestos/run.sh "$ringer" -accel bt,flavour=direct,max-maps=$maps,verify=on
 done
+suite guestos-firmware guestos/run.sh "$ringer" -bios bios-256k.bin -accel bt,verify=on
 suite cli tests/cli/run.sh "$ringer"
 suite firmware tests/firmware/run.py "$ringer"
 suite fuzz tests/fuzz/run.sh

@@ -1,6 +1,6 @@
 /*
  * The devices of the virtual PC, as ACPI tells of them. It must agree with monitor/machine.c (ports and interrupts),
- * monitor/devices/acpi_pm.h (\_S5), monitor/devices/piix3.c (PIRQ) and monitor/acpi.c (SERP).
+ * monitor/devices/acpi_pm.h (\_S5), monitor/devices/piix3.c (PIRQ), monitor/devices/hpet.h and monitor/acpi.c (SERP, HPTP).
  */
 DefinitionBlock ("", "DSDT", 1, "RINGER", "RINGERPC", 0x00000001)
 {
@@ -9,6 +9,9 @@ DefinitionBlock ("", "DSDT", 1, "RINGER", "RINGERPC", 0x00000001)
 
     /* Which serial ports there are, a bit each: acpi.c puts it here. */
     Name (SERP, 0xA5)
+
+    /* Whether there is an HPET: likewise. */
+    Name (HPTP, 0xA5)
 
     Scope (\_SB)
     {
@@ -282,6 +285,21 @@ DefinitionBlock ("", "DSDT", 1, "RINGER", "RINGERPC", 0x00000001)
             {
                 IO (Decode16, 0x0040, 0x0040, 0x01, 0x04)
                 IRQNoFlags () {0}
+            })
+        }
+
+        Device (HPET)
+        {
+            Name (_HID, EisaId ("PNP0103"))
+            Name (_UID, Zero)
+            Method (_STA, 0, NotSerialized)
+            {
+                If (HPTP) { Return (0x0F) }
+                Return (Zero)
+            }
+            Name (_CRS, ResourceTemplate ()
+            {
+                Memory32Fixed (ReadOnly, 0xFED00000, 0x00000400)
             })
         }
 

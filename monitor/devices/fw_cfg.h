@@ -18,14 +18,27 @@ enum {
 	FW_CFG_RAM_SIZE = 0x03,
 	FW_CFG_NOGRAPHIC = 0x04,
 	FW_CFG_NB_CPUS = 0x05,
+	FW_CFG_KERNEL_ADDR = 0x07, /* -kernel: addresses and sizes of 4 bytes, data as it is to lie there */
+	FW_CFG_KERNEL_SIZE = 0x08,
+	FW_CFG_INITRD_ADDR = 0x0a,
+	FW_CFG_INITRD_SIZE = 0x0b,
 	FW_CFG_MAX_CPUS = 0x0d,
 	FW_CFG_BOOT_MENU = 0x0e,
+	FW_CFG_KERNEL_ENTRY = 0x10,
+	FW_CFG_KERNEL_DATA = 0x11,
+	FW_CFG_INITRD_DATA = 0x12,
+	FW_CFG_CMDLINE_ADDR = 0x13,
+	FW_CFG_CMDLINE_SIZE = 0x14,
+	FW_CFG_CMDLINE_DATA = 0x15,
+	FW_CFG_SETUP_ADDR = 0x16,
+	FW_CFG_SETUP_SIZE = 0x17,
+	FW_CFG_SETUP_DATA = 0x18,
 	FW_CFG_FILE_DIR = 0x19,
 	FW_CFG_FILE_FIRST = 0x20,
 	FW_CFG_IRQ0_OVERRIDE = 0x8002,
 };
 
-#define FW_CFG_SIZE_MAX (64u << 20) /* of an item */
+#define FW_CFG_SIZE_MAX (256u << 20) /* of an item */
 
 /* Registers it with vm, which owns it; with signature, feature bits and an empty directory. */
 struct fw_cfg *fw_cfg_create(struct vm *vm);

@@ -73,6 +73,7 @@ struct pit {
 	struct timer timer;
 	struct channel ch[3];
 	u8 port61;
+	bool replaced;	  /* the line is not channel 0's */
 	u64 edge;	  /* the clock of channel 0's next rising edge, or NO_EDGE */
 	u32 backlog;	  /* ticks owed */
 	u64 delivered_ns; /* vm time of the last tick's edge */
@@ -366,6 +367,11 @@ static void pit_deliver(struct pit *p, u64 ns)
 	struct channel *c = &p->ch[0];
 	u64 deadline = NO_EDGE;
 
+	if (p->replaced) {
+		p->backlog = 0;
+		timer_del(&p->timer);
+		return;
+	}
 	if (p->backlog && !channel_periodic(c)) {
 		pit_raise(p);
 		p->backlog = 0;
@@ -411,7 +417,21 @@ static void pit_reprogrammed(struct pit *p, u64 ns)
 	p->edge = pit_first_edge(c);
 	if (!channel_periodic(c))
 		p->backlog = 0;
-	irq_set(&p->irq, channel_out(c, clock_of(ns)));
+	if (!p->replaced)
+		irq_set(&p->irq, channel_out(c, clock_of(ns)));
+	pit_deliver(p, ns);
+}
+
+void pit_set_replaced(struct pit *p, bool replaced)
+{
+	u64 ns = clock_ns(&p->vm->clock), now = clock_of(ns);
+
+	if (replaced == p->replaced)
+		return;
+	channel_sync(p, 0, now);
+	p->backlog = 0;
+	p->replaced = replaced;
+	irq_set(&p->irq, !replaced && channel_out(&p->ch[0], now));
 	pit_deliver(p, ns);
 }
 
@@ -517,6 +537,7 @@ static void pit_reset(void *opaque)
 	channel_write_count(&p->ch[0], 0, now);
 	channel_write_count(&p->ch[1], 18, now);
 	p->port61 = 0;
+	p->replaced = false;
 	p->backlog = 0;
 	p->delivered_ns = ns;
 	pit_reprogrammed(p, ns);
@@ -553,6 +574,7 @@ static void pit_save(void *opaque, struct state *s)
 		state_put_u8(s, c->status);
 	}
 	state_put_u8(s, p->port61);
+	state_put_u8(s, p->replaced);
 	state_put_u64(s, p->edge);
 	state_put_u32(s, p->backlog);
 	state_put_u64(s, p->delivered_ns);
@@ -591,6 +613,7 @@ static void pit_load(void *opaque, struct state *s)
 {
 	struct pit *p = opaque;
 	struct channel ch[3];
+	bool replaced;
 	u8 port61;
 	u64 edge, delivered_ns, deadline;
 	u32 backlog;
@@ -598,6 +621,7 @@ static void pit_load(void *opaque, struct state *s)
 	for (int i = 0; i < 3; i++)
 		channel_load(&ch[i], s);
 	port61 = state_get_u8_max(s, P61_WRITABLE);
+	replaced = state_get_bool(s);
 	edge = state_get_u64(s);
 	backlog = state_get_u32_max(s, PIT_HZ);
 	delivered_ns = state_get_u64_max(s, CLOCK_MAX);
@@ -609,11 +633,12 @@ static void pit_load(void *opaque, struct state *s)
 	for (int i = 0; i < 3; i++)
 		p->ch[i] = ch[i];
 	p->port61 = port61;
+	p->replaced = replaced;
 	p->edge = edge;
 	p->backlog = backlog;
 	p->delivered_ns = delivered_ns;
 	/* Through the timer even if something is due: a load must not change what it has loaded. */
-	if (backlog || edge != NO_EDGE)
+	if (!replaced && (backlog || edge != NO_EDGE))
 		timer_mod(&p->timer, deadline);
 	else
 		timer_del(&p->timer);
@@ -641,7 +666,7 @@ struct pit *pit_create(struct vm *vm, struct pic *pic)
 	pit_reset(p);
 	io_register(vm, &(struct port_range){PIT_COUNTER, PIT_CONTROL, 1, pit_read, pit_write, p});
 	io_register(vm, &(struct port_range){PORT_61, PORT_61, 1, port61_read, port61_write, p});
-	device_register(vm, &(struct device){"pit", 2, p, pit_reset, pit_save, pit_load, pit_free});
+	device_register(vm, &(struct device){"pit", 3, p, pit_reset, pit_save, pit_load, pit_free});
 	return p;
 }
 

@@ -14,5 +14,7 @@ struct pit;
 struct pit *pit_create(struct vm *vm, struct pic *pic);
 /* The tick's line leads to an I/O APIC as well: through its ISA interrupt 0. Start-up. */
 void pit_set_ioapic(struct pit *p, struct ioapic *a);
+/* Whether another timer has the tick's line, as the HPET can: then this one leaves it alone, counts on, and owes no ticks. Lock held. */
+void pit_set_replaced(struct pit *p, bool replaced);
 
 #endif

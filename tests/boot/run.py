@@ -110,6 +110,47 @@ def pentium2(run):
 
 
 @suite.case
+def hpet(run):
+    """The HPET tells the time and, with no APIC in use, makes the ticks; without it nobody speaks of it."""
+    run.runner = re.sub(r" -accel \S+", "", run.runner)
+    for accel in ("tcg",) if "qemu" in run.runner else ("bt,flavour=auto", "bt,flavour=checked"):
+        for append in ("", " nolapic noapic nohz=off"):
+            machine = run.run_test("686", "memory", f"ringer.memory=64 clocksource=hpet{append}", memory=64, options=("-accel", accel))
+            run.check("the kernel's clock is the HPET", "Switched to clocksource hpet" in machine.text)
+    machine = run.run_test("686", "memory", "ringer.memory=64", memory=64, options=("-machine", "hpet=off"))
+    run.check("no HPET where none is wanted", "hpet" not in machine.text.lower())
+
+
+@suite.case
+def mp_table(run):
+    """Without ACPI the kernel finds the APICs by the MP table, and needs neither."""
+    # With a TSC deadline the kernel takes no other timer, not even under nolapic_timer.
+    no_deadline = ("-cpu", "max,-tsc-deadline")
+    for append, found, cpu in (("", True, ()), (" nolapic_timer", True, no_deadline), (" noapic", False, ())):
+        # A kernel without ACPI cannot switch the machine off.
+        machine = run.run_test("686", "reboot", f"acpi=off{append}", options=("-no-reboot", *cpu))
+        run.check("the table was found", "MPTABLE: Product ID: " in machine.text)
+        run.check("the I/O APIC is found", "Using 1 I/O APICs" in machine.text or not found)
+        run.check("no complaint", not re.search(r"MPTABLE.*(bad|invalid|error)|MP-BIOS bug|BIOS bug", machine.text, re.I))
+
+
+@suite.case
+def by_firmware(run):
+    """-bios with -kernel: SeaBIOS runs, and an option ROM boots each of the kernels by its real-mode code."""
+    run.runner = re.sub(r" -accel \S+", "", run.runner)
+    bios = ("-bios", "bios-256k.bin")
+    for kernel, accel in (("686", "bt,flavour=auto"), ("686-pae", "bt,flavour=checked"), ("rt-686-pae", "bt,flavour=direct")):
+        accel = "tcg" if "qemu" in run.runner else accel
+        machine = run.run_test(kernel, "basic", options=("-accel", accel, *bios), limit=2 * BOOT)
+        run.check("SeaBIOS speaks", "SeaBIOS" in machine.text)
+    machine = run.start("686", "ringer.test=reboot", options=bios)
+    for _ in range(2):
+        machine.expect(r"SeaBIOS[^~]*Linux version", BOOT)
+        machine.expect(r"^SUMMARY: 1 passed, 0 failed", BOOT)
+        run.check("booted", True)
+
+
+@suite.case
 def serial_file(run):
     path = os.path.join(LOGS, "serial-file.out")
     machine = run.start("686", "ringer.test=reboot", options=("-no-reboot", "-serial", f"file:{path}"))
@@ -230,6 +271,17 @@ def disks_dma(run):
 def disks_pio(run):
     disks = Disks(run)
     run.run_test("686", None, f"{disks.append} ringer.dma=0", options=disks.options, initrd=disks.initrd)
+    disks.check_written(run)
+
+
+@suite.case
+def disks_devices(run):
+    """The same drives by -device, elsewhere on the two channels."""
+    disks = Disks(run)
+    options = ("-drive", f"if=none,id=hd,file={disks.disk},format=raw", "-drive", f"if=none,id=cd,file={disks.iso}",
+               "-drive", f"if=none,id=fd,file={disks.floppy},format=raw", "-device", "ide-hd,drive=hd,bus=ide.1,unit=1",
+               "-device", "ide-cd,drive=cd", "-device", "floppy,drive=fd,unit=0")
+    run.run_test("686", None, f"{disks.append} ringer.dma=7", options=options, initrd=disks.initrd)
     disks.check_written(run)
 
 

@@ -57,12 +57,15 @@ kernel() {
 # Options
 wrong 'nosuch.bin: not found' -nographic -bios nosuch.bin
 wrong 'nosuch.bin: not found' -nographic -L "$dir" -bios nosuch.bin
+wrong 'too little memory: give at least 3 MiB' -nographic -m 2 -bios bios-256k.bin -kernel "$dir/good"
+wrong 'one of that name' -nographic -bios bios-256k.bin -kernel "$dir/good" -fw_cfg name=bootorder,string=x
 wrong 'multiple of 64 KiB' -nographic -bios "$dir/short"
 wrong 'is a directory' -nographic -bios "$dir"
 wrong 'No such file' -nographic -kernel "$dir/good" -fw_cfg name=opt/x,file=nosuch
 wrong 'one of that name' -nographic -kernel "$dir/good" -fw_cfg name=etc/e820,string=x
 wrong '-kernel' -nographic -initrd "$dir/good"
 wrong 'not an order' -nographic -boot order=xyz
+wrong 'hpet=maybe' -nographic -kernel "$dir/good" -machine hpet=maybe
 wrong 'frobnicate' -frobnicate
 wrong 'frobnicate' --frobnicate
 wrong 'stray' stray
@@ -86,6 +89,7 @@ wrong 'everything' -nographic -kernel "$dir/good" -d everything
 wrong 'directory' -nographic -kernel "$dir/good" -d int -D "$dir/none/log"
 wrong 'carrier-pigeon' -nographic -kernel "$dir/good" -serial carrier-pigeon
 wrong 'directory' -nographic -kernel "$dir/good" -serial "file:$dir/none/out"
+wrong "can't find value 'x'" -nographic -device ide-hd,drive=x
 wrong 'e1000' -nographic -kernel "$dir/good" -device e1000
 wrong 'iobase' -nographic -kernel "$dir/good" -device isa-debug-exit,iobase=x
 wrong 'iobase' -nographic -kernel "$dir/good" -device isa-debug-exit,iobase=0x12345

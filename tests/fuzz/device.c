@@ -129,6 +129,7 @@ static void create(struct machine *m)
 		m->vm->opt.debug_exit_iobase = 0x501;
 		m->vm->opt.debug_exit_iosize = 2;
 		m->vm->opt.vga = true;
+		m->vm->opt.hpet = true;
 		m->vm->vcpu = &m->cpu;
 	} else {
 		REQUIRE(event_init(m->vm) == 0, "no event loop");

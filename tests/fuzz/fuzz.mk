@@ -31,6 +31,7 @@ $(FUZZ_B)/%.o: %.S
 	$(Q)$(FUZZ_CC) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
 $(FUZZ_B)/monitor/acpi.o: $(B)/gen/dsdt.hex
+$(FUZZ_B)/monitor/load_firmware.o: $(ROMS:%=$(B)/gen/%.hex)
 
 $(FUZZ_B)/libringer.a: $(FUZZ_OBJS)
 	@echo "  AR      $@"

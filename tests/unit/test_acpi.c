@@ -95,6 +95,31 @@ START_TEST(tables)
 }
 END_TEST
 
+/* The HPET's table and the DSDT's HPTP: there where it is. */
+START_TEST(event_timers)
+{
+	const u8 *rsdt, *p, *dsdt;
+
+	for (int on = 0; on < 2; on++) {
+		rig->vm->opt.hpet = on;
+		acpi_build(rig->vm);
+		rsdt = table(le32(ram_ptr(&rig->vm->mem, ACPI_RSDP_ADDR) + 16), "RSDT");
+		ck_assert_uint_eq(le32(rsdt + 4), on ? 48 : 44);
+		dsdt = table(le32(table(le32(rsdt + 36), "FACP") + 40), "DSDT");
+		p = memmem(dsdt, le32(dsdt + 4), "\x08HPTP\x0a", 6);
+		ck_assert_ptr_nonnull(p);
+		ck_assert_uint_eq(p[6], on);
+	}
+	p = table(le32(rsdt + 44), "HPET");
+	ck_assert_uint_eq(le32(p + 4), 56);
+	ck_assert_uint_eq(le32(p + 36), 0x8086a201);
+	ck_assert_uint_eq(le32(p + 40), 0); /* memory */
+	ck_assert_uint_eq(le32(p + 44), 0xfed00000);
+	ck_assert_uint_eq(le32(p + 48), 0);
+	ck_assert_uint_eq(p[53] | p[54] << 8, 2000);
+}
+END_TEST
+
 /* The MADT's entries fill it; a CPU without an APIC gets none. */
 START_TEST(interrupt_controllers)
 {
@@ -267,6 +292,7 @@ Suite *acpi_suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, tables);
+	tcase_add_test(t, event_timers);
 	tcase_add_test(t, interrupt_controllers);
 	tcase_add_test(t, tables_for_firmware);
 	tcase_add_test(t, enable_and_power_button);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "monitor/acpi.h"
+#include "monitor/devices/fw_cfg.h"
 #include "monitor/load_image.h"
 
 #define MIB	    (1u << 20)
@@ -468,6 +469,161 @@ START_TEST(firmware_boots)
 }
 END_TEST
 
+/* ---- under -bios ---- */
+
+/* The first n bytes of a fw_cfg item, as the guest reads them. */
+static const u8 *item(u16 key, u32 n)
+{
+	static u8 b[SETUP_SIZE + KERNEL_SIZE];
+
+	io_write(&vm, 0x510, key, 2);
+	for (u32 i = 0; i < n; i++)
+		b[i] = (u8)io_read(&vm, 0x511, 1);
+	return b;
+}
+
+static u32 value(u16 key)
+{
+	return le32(item(key, 4));
+}
+
+static struct loader *publish(void)
+{
+	struct loader *l;
+
+	vm.opt.bios = "firmware";
+	l = loader_open(&vm);
+	vm.fw_cfg = fw_cfg_create(&vm);
+	loader_publish(l, &vm);
+	loader_load(l, &vm, &entry);
+	ck_assert(entry.firmware);
+	ck_assert_uint_eq(*ram(0x413), 0);
+	return l;
+}
+
+static void end_published(struct loader *l)
+{
+	loader_close(l);
+	vm.devices[0].free(vm.devices[0].opaque);
+	end();
+}
+
+/* An option ROM that sums up to zero, with a boot entry vector inside, and first of the boot devices. */
+static void check_rom(const char *file)
+{
+	size_t n, size;
+	const u8 *rom = fw_cfg_file(vm.fw_cfg, file, &size), *order = fw_cfg_file(vm.fw_cfg, "bootorder", &n), *pnp;
+	u8 sum = 0;
+
+	ck_assert(rom && order);
+	ck_assert_uint_eq(rom[0] | rom[1] << 8, 0xaa55);
+	ck_assert_uint_eq(rom[2] * 512u, size);
+	for (size_t i = 0; i < size; i++)
+		sum += rom[i];
+	ck_assert_uint_eq(sum, 0);
+	pnp = rom + le16(rom + 0x1a);
+	ck_assert_mem_eq(pnp, "$PnP", 4);
+	ck_assert_uint_eq(le16(pnp + 0x16), 0);
+	ck_assert_uint_lt(le16(pnp + 0x1a), size);
+	ck_assert_uint_gt(le16(pnp + 0x1a), 0x40);
+	ck_assert_uint_eq(n, strlen((const char *)order) + 1);
+	ck_assert_str_eq((const char *)order + 5, file);
+}
+
+START_TEST(linux_by_firmware)
+{
+	static u8 initrd[10000];
+	const u8 *setup, *kernel;
+	struct loader *l;
+	u32 at;
+
+	start(64 * MIB);
+	memset(initrd, 0x5a, sizeof(initrd));
+	vm.opt.kernel = file(0, make_bzimage(), SETUP_SIZE + KERNEL_SIZE);
+	vm.opt.initrd = file(1, initrd, sizeof(initrd));
+	vm.opt.append = "a b";
+	l = publish();
+	ck_assert_uint_eq(value(FW_CFG_KERNEL_ADDR), MIB);
+	ck_assert_uint_eq(value(FW_CFG_KERNEL_SIZE), KERNEL_SIZE);
+	kernel = item(FW_CFG_KERNEL_DATA, KERNEL_SIZE);
+	for (u32 i = 0; i < KERNEL_SIZE; i++)
+		ck_assert_uint_eq(kernel[i], pattern(i));
+	at = value(FW_CFG_INITRD_ADDR);
+	/* Firmware has the last mebibyte for itself. */
+	ck_assert_uint_eq(at, (63 * MIB - sizeof(initrd)) & ~PAGE_MASK);
+	ck_assert_uint_eq(value(FW_CFG_INITRD_SIZE), sizeof(initrd));
+	ck_assert_mem_eq(item(FW_CFG_INITRD_DATA, sizeof(initrd)), initrd, sizeof(initrd));
+	ck_assert_uint_eq(value(FW_CFG_CMDLINE_SIZE), 4);
+	ck_assert_str_eq((const char *)item(FW_CFG_CMDLINE_DATA, 4), "a b");
+	ck_assert_uint_eq(value(FW_CFG_SETUP_ADDR), 0x10000);
+	ck_assert_uint_eq(value(FW_CFG_CMDLINE_ADDR), 0x20000);
+	ck_assert_uint_eq(value(FW_CFG_SETUP_SIZE), SETUP_SIZE);
+	setup = item(FW_CFG_SETUP_DATA, SETUP_SIZE);
+	ck_assert_mem_eq(setup + 0x202, "HdrS", 4);
+	ck_assert_uint_eq(setup[0x210], 0xff);
+	ck_assert_uint_eq(setup[0x211], 0x81);
+	ck_assert_uint_eq(le16(setup + 0x224), 0xfe00);
+	ck_assert_uint_eq(le32(setup + 0x228), 0x20000);
+	ck_assert_uint_eq(le32(setup + 0x218), at);
+	ck_assert_uint_eq(le32(setup + 0x21c), sizeof(initrd));
+	check_rom("genroms/linuxboot.bin");
+	end_published(l);
+}
+END_TEST
+
+START_TEST(old_linux_by_firmware)
+{
+	u8 *b = make_bzimage();
+	const u8 *setup;
+	struct loader *l;
+	u32 cmdline;
+
+	start(64 * MIB);
+	put16(b + 0x206, 0x0201);
+	vm.opt.kernel = file(0, b, SETUP_SIZE + KERNEL_SIZE);
+	vm.opt.append = "root=/dev/hda1";
+	l = publish();
+	ck_assert_uint_eq(value(FW_CFG_INITRD_SIZE), 0);
+	ck_assert_uint_eq(value(FW_CFG_SETUP_ADDR), 0x90000);
+	cmdline = value(FW_CFG_CMDLINE_ADDR);
+	ck_assert_uint_le(cmdline + value(FW_CFG_CMDLINE_SIZE), 0x9a000);
+	setup = item(FW_CFG_SETUP_DATA, SETUP_SIZE);
+	ck_assert_uint_eq(le16(setup + 0x20), 0xa33f);
+	ck_assert_uint_eq(le16(setup + 0x22), cmdline - 0x90000);
+	end_published(l);
+}
+END_TEST
+
+START_TEST(multiboot_by_firmware)
+{
+	static u8 b[0x3000];
+	const u8 *image, *info;
+	struct loader *l;
+	u32 tables;
+
+	start(32 * MIB);
+	vm.opt.kernel = file(0, b, make_elf(b, MIB));
+	vm.opt.initrd = file(1, "first", 5);
+	l = publish();
+	ck_assert_uint_eq(value(FW_CFG_KERNEL_ADDR), MIB);
+	ck_assert_uint_eq(value(FW_CFG_KERNEL_ENTRY), MIB + 0x40);
+	ck_assert_uint_eq(value(FW_CFG_KERNEL_SIZE), 0x4005);
+	image = item(FW_CFG_KERNEL_DATA, 0x4005);
+	for (u32 i = 4096 / 2; i < 0x4000; i++)
+		ck_assert_uint_eq(image[i], i < 0x1100 ? pattern(i) : 0);
+	ck_assert_mem_eq(image + 0x4000, "first", 5);
+	tables = value(FW_CFG_INITRD_ADDR);
+	info = item(FW_CFG_INITRD_DATA, value(FW_CFG_INITRD_SIZE));
+	ck_assert_uint_eq(le32(info) & 0x4d, 0x4d);
+	ck_assert_uint_eq(le32(info + 20), 1);
+	ck_assert_uint_eq(le32(info + 44), 0); /* the map is the ROM's to fill, up to the modules */
+	ck_assert_uint_eq(le32(info + 24) - le32(info + 48), 32 * 24);
+	ck_assert_uint_eq(le32(info + le32(info + 24) - tables), MIB + 0x4000);
+	check_rom("genroms/multiboot.bin");
+	end_published(l);
+}
+END_TEST
+
 Suite *load_suite(void);
 Suite *load_suite(void)
 {
@@ -486,6 +642,9 @@ Suite *load_suite(void)
 	tcase_add_test(t, multiboot_kludge);
 	tcase_add_loop_test(t, hostile_headers, 0, 3);
 	tcase_add_test(t, firmware_boots);
+	tcase_add_test(t, linux_by_firmware);
+	tcase_add_test(t, old_linux_by_firmware);
+	tcase_add_test(t, multiboot_by_firmware);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -56,12 +56,53 @@ static const struct drive_option *drive_at(const struct options *o, enum drive_i
 	return NULL;
 }
 
+START_TEST(hpet)
+{
+	PARSE(a, "-kernel k");
+	PARSE(b, "-no-hpet");
+	PARSE(c, "-M pc,hpet=off");
+	PARSE(d, "-no-hpet -machine type=pc,hpet=on");
+
+	ck_assert(a.hpet && !b.hpet && !c.hpet && d.hpet);
+}
+END_TEST
+
 START_TEST(boot_once)
 {
 	PARSE(o, "-boot once=d,order=ca");
 
 	ck_assert_str_eq(o.boot_once, "d");
 	ck_assert_str_eq(o.boot_order, "ca");
+}
+END_TEST
+
+/* Their order on the command line does not matter, but among themselves. */
+START_TEST(devices)
+{
+	PARSE(o, "-device ide-hd,drive=b,id=disk -drive if=none,file=f,id=b,snapshot=on -hda a -device ide-cd,drive=c,bus=ide.1,unit=1 "
+		 "-drive id=c,file=d,,e.iso,if=none -device floppy,unit=1 -device ide-cd");
+
+	const struct drive_option *b = drive_at(&o, DRIVE_IDE, 0, 1), *c = drive_at(&o, DRIVE_IDE, 1, 1);
+
+	ck_assert_uint_eq(o.drive_count, 5);
+	ck_assert_str_eq(b->file, "f");
+	ck_assert(b->snapshot && !b->cdrom && !b->readonly);
+	ck_assert_str_eq(c->file, "d,e.iso");
+	ck_assert(c->cdrom && c->readonly);
+	ck_assert_str_eq(drive_at(&o, DRIVE_IDE, 1, 0)->file, "");
+	ck_assert_str_eq(drive_at(&o, DRIVE_FLOPPY, 0, 1)->file, "");
+	ck_assert(o.no_cdrom && o.no_floppy);
+
+	PARSE(p, "-hda a -hdb b -drive if=none,file=f,id=b -device ide-hd,drive=b,unit=1");
+	ck_assert_str_eq(drive_at(&p, DRIVE_IDE, 1, 1)->file, "f");
+	ck_assert(!p.no_floppy);
+
+	PARSE(q, "-device isa-serial,chardev=x,index=2 -chardev file,path=f,id=x -serial null -device isa-debug-exit,iobase=0xf4");
+	ck_assert_uint_eq(q.serial_count, 3);
+	ck_assert_str_eq(q.serial[0], "null");
+	ck_assert_str_eq(q.serial[1], "none");
+	ck_assert_str_eq(q.serial[2], "file:f");
+	ck_assert(q.debug_exit && q.debug_exit_iobase == 0xf4 && !q.no_cdrom);
 }
 END_TEST
 
@@ -236,7 +277,29 @@ static const struct {
 	{"-boot foo=1", "invalid property 'foo'"},
 	{"-global e1000.mac=1", "not supported"},
 	{"-device isa-debugcon", "needs chardev"},
-	{"-device isa-debugcon,chardev=x", "no -chardev with id=x"},
+	{"-device isa-debugcon,chardev=x", "Property 'isa-debugcon.chardev' can't find value 'x'"},
+	{"-device isa-serial", "needs chardev"},
+	{"-chardev null,id=c -device isa-serial,chardev=c,index=4", "between 0 and 3"},
+	{"-chardev null,id=c -serial null -device isa-serial,chardev=c,index=0", "serial port 0 is in use"},
+	{"-serial null -serial null -serial null -serial null -chardev null,id=c -device isa-serial,chardev=c",
+	 "number of ISA serial ports"},
+	{"-device ide-hd", "No drive specified"},
+	{"-device ide-hd,drive=x", "Property 'ide-hd.drive' can't find value 'x'"},
+	{"-device ide-hd,drive=", "can't find value ''"},
+	{"-device ide-hd,speed=9", "Property 'ide-hd.speed' not found"},
+	{"-device ide-hd,drive", "not PROPERTY=VALUE"},
+	{"-device ide-hd,drive=x -drive if=none,id=x", "drive is empty"},
+	{"-device ide-hd,drive=x -drive file=f,id=x", "automatically connected"},
+	{"-device ide-hd,drive=x -drive file=f,id=x,if=none -device ide-cd,drive=x", "already in use by another block device"},
+	{"-device ide-cd,bus=ide.2", "Bus 'ide.2' not found"},
+	{"-device ide-cd,unit=2", "unit must be between 0 and 1"},
+	{"-device ide-cd,unit=x", "not a number"},
+	{"-hda f -device ide-cd,unit=0", "IDE unit 0 is in use"},
+	{"-device ide-cd,bus=ide.1 -device ide-cd,bus=ide.1 -device ide-cd,bus=ide.1", "Bus 'ide.1' is full"},
+	{"-device ide-cd -device ide-cd -device ide-cd -device ide-cd -device ide-cd", "No 'IDE' bus found for device 'ide-cd'"},
+	{"-device floppy,unit=1 -device floppy,unit=1", "Floppy unit 1 is in use"},
+	{"-drive file=a,if=none,id=x -drive file=b,if=none,id=x", "Duplicate ID 'x' for drive"},
+	{"-drive file=a,if=none,id=", "is not a name"},
 	{"-fw_cfg opt/x", "file=F or string=S"},
 	{"-fw_cfg opt/x,strong=y", "invalid property 'strong'"},
 	{"-fw_cfg ,file=f", "not a name"},
@@ -287,7 +350,8 @@ static const struct {
 	{"-kernel k -d nosuch", "invalid log item 'nosuch'"},
 	{"-kernel k -d int,,exec", "invalid log item ''"},
 	{"-kernel k -cpu nosuchcpu", "-cpu: "},
-	{"-kernel k -device e1000", "unsupported device 'e1000'"},
+	{"-kernel k -device e1000", "'e1000' is not a valid device model name"},
+	{"-kernel k -device ide-h,drive=x", "'ide-h' is not a valid device model name"},
 	{"-kernel k -device isa-debug-exit,iobase=0x10000", "between 0 and 65535"},
 	{"-kernel k -device isa-debug-exit,iobase=0xffff,iosize=2", "end beyond"},
 	{"-kernel k -display gtk", "'gtk' is not supported"},
@@ -341,7 +405,9 @@ Suite *options_suite(void)
 
 	tcase_add_test(t, defaults);
 	tcase_add_test(t, everything);
+	tcase_add_test(t, devices);
 	tcase_add_test(t, drives);
+	tcase_add_test(t, hpet);
 	tcase_add_test(t, boot_once);
 	tcase_add_test(t, firmware);
 	tcase_add_test(t, lockstep);

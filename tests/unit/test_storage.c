@@ -61,6 +61,21 @@ START_TEST(cmos_and_places)
 }
 END_TEST
 
+/* -device takes the drives away that nobody asked for. */
+START_TEST(no_drives)
+{
+	struct rig *r = rig_create();
+
+	r->vm->opt.kernel = "none";
+	r->vm->opt.no_cdrom = r->vm->opt.no_floppy = true;
+	machine_init(r->vm);
+	ck_assert_uint_eq(cmos(r, 0x10), 0);
+	ck_assert_uint_eq(cmos(r, 0x14) & 0xc1, 0);
+	ck_assert_uint_ne(in8(r, 0x175), 0xeb);
+	rig_free(r);
+}
+END_TEST
+
 START_TEST(saved_machine)
 {
 	struct rig *a = machine(true), *b = machine(true);
@@ -111,6 +126,7 @@ Suite *storage_suite(void)
 
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, cmos_and_places);
+	tcase_add_test(t, no_drives);
 	tcase_add_test(t, saved_machine);
 	tcase_add_test(t, boot_once);
 	suite_add_tcase(s, t);
