@@ -129,7 +129,7 @@ void mptable_build(struct vm *vm)
 	u8 *pointer = t.bytes, *header = t.bytes + POINTER_SIZE, *p;
 	u16 used;
 
-	if (!cpu_has_apic(&vm->opt))
+	if (!vm->lapic || !cpu_has_apic(&vm->opt))
 		return;
 	processor(&t, vm);
 	p = entry(&t, ENTRY_BUS, 8);
