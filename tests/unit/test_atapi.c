@@ -1,32 +1,17 @@
 /* ATAPI CD-ROM drives: the packet protocol of ATA/ATAPI-6, and MMC-3's commands. */
-#include "monitor/devices/ide.h"
-#include "monitor/devices/pci.h"
-#include "monitor/devices/sysctl.h"
-#include "tests/unit/disk_harness.h"
+#include "tests/unit/ide_harness.h"
 
 #define CD_SECTORS 601u /* the image ends in the middle of the last one */
-#define BM	   0xc000
-#define PRD	   0x1000u
-#define DATA	   0x10000u
 enum { DATA_PORT = 0x170, ERROR, COUNT, LOW, MID, HIGH, SELECT, STATUS, CONTROL = 0x376 };
-enum { BSY = 0x80, DRDY = 0x40, DSC = 0x10, DRQ = 8, ERR = 1 };
 
-static struct rig *rig;
-static struct image image;
 static struct block *disc;
-static struct wire wire[2];
 static u8 data[8192];
 
 static void plug(struct rig *r, struct block *b)
 {
-	struct ide_drive_config drives[2][2] = {{{IDE_NONE, NULL}, {IDE_NONE, NULL}}, {{IDE_CDROM, b}, {IDE_NONE, NULL}}};
-	const struct irq irqs[2] = {wire_irq(&wire[0]), wire_irq(&wire[1])};
+	const struct ide_drive_config drives[2][2] = {{{IDE_NONE, NULL}}, {{IDE_CDROM, b}}};
 
-	ide_create(r->vm, pci_create(r->vm, sysctl_create(r->vm)), irqs, drives);
-	io_write(r->vm, 0xcf8, 0x80000920, 4);
-	io_write(r->vm, 0xcfc, BM, 4);
-	io_write(r->vm, 0xcf8, 0x80000904, 4);
-	io_write(r->vm, 0xcfc, 5, 2);
+	ide_plug(r, drives);
 }
 
 static void setup(void)
@@ -36,12 +21,6 @@ static void setup(void)
 	disc = image_open(rig, &image, true, false);
 	memset(wire, 0, sizeof(wire));
 	plug(rig, disc);
-}
-
-static void teardown(void)
-{
-	rig_free(rig);
-	close(image.fd);
 }
 
 static void wait_for(void)
@@ -281,12 +260,9 @@ END_TEST
 START_TEST(dma)
 {
 	const u8 read[12] = {0x28, 0, 0, 0, 0, 5, 0, 0, 100};
-	u32 d[4] = {DATA, 0, DATA + 0x10000, 0x80000000u};
 
-	rig_lock(rig);
-	phys_write(rig->vm, PRD, d, sizeof(d));
-	rig_unlock(rig);
-	d[2] += 0x10000;
+	prd(0, DATA, 0);
+	prd(1, DATA + 0x10000, 0x80000000u);
 	io_write(rig->vm, BM + 12, PRD, 4);
 	send(read, 0, true);
 	out8(rig, BM + 8, 9);
@@ -294,25 +270,19 @@ START_TEST(dma)
 	/* 200 KiB do not fit 128: the drive waits for more table. */
 	ck_assert(in8(rig, CONTROL) & DRQ);
 	out8(rig, BM + 8, 0);
-	rig_lock(rig);
-	phys_write(rig->vm, PRD, d + 2, 8);
-	rig_unlock(rig);
+	prd(0, DATA + 0x20000, 0x80000000u);
 	ck_assert(!wire[1].level);
 	out8(rig, BM + 8, 9);
 	wait_for();
 	ck_assert(in8(rig, CONTROL) & DRQ);
-	d[0] = DATA + 0x30000;
-	d[1] = 0x80000000u | 100 * 2048 % 65536;
-	rig_lock(rig);
-	phys_write(rig->vm, PRD, d, 8);
-	rig_unlock(rig);
+	prd(0, DATA + 0x30000, 0x80000000u | 100 * 2048 % 65536);
 	out8(rig, BM + 8, 0);
 	out8(rig, BM + 8, 9);
 	wait_for();
 	ck_assert_uint_eq(in8(rig, BM + 10) & 7, 4);
 	good();
 	for (u32 k = 0; k < 400; k++)
-		ck_assert(is_sector(ram_ptr(&rig->vm->mem, DATA + k * 512), 20 + k));
+		ck_assert(ram_is_sector(DATA + k * 512, 20 + k));
 }
 END_TEST
 

@@ -1,34 +1,17 @@
 /* IDE disks behind a PIIX3: registers, PIO and DMA commands as ATA/ATAPI-6 has them, the bus master with tables of every kind. */
-#include "monitor/devices/ide.h"
-#include "monitor/devices/pci.h"
-#include "monitor/devices/sysctl.h"
-#include "tests/unit/disk_harness.h"
+#include "tests/unit/ide_harness.h"
 
 #define SECTORS 70000u
-#define BM	0xc000
-#define PRD	0x1000u
-#define DATA	0x10000u
 enum { DATA_PORT = 0x1f0, ERROR, COUNT, LOW, MID, HIGH, SELECT, STATUS, CONTROL = 0x3f6 };
-enum { BSY = 0x80, DRDY = 0x40, DSC = 0x10, DRQ = 8, ERR = 1 };
 
-static struct rig *rig;
-static struct image image;
 static struct block *disk;
-static struct wire wire[2];
 static struct ide *ide;
 
 static void plug(struct rig *r, struct block *b)
 {
-	struct ide_drive_config drives[2][2] = {{{IDE_DISK, b}}};
-	const struct irq irqs[2] = {wire_irq(&wire[0]), wire_irq(&wire[1])};
-	struct pci_bus *bus = pci_create(r->vm, sysctl_create(r->vm));
+	const struct ide_drive_config drives[2][2] = {{{IDE_DISK, b}}};
 
-	ide = ide_create(r->vm, bus, irqs, drives);
-	/* BAR 4, ports, bus master */
-	io_write(r->vm, 0xcf8, 0x80000920, 4);
-	io_write(r->vm, 0xcfc, BM, 4);
-	io_write(r->vm, 0xcf8, 0x80000904, 4);
-	io_write(r->vm, 0xcfc, 5, 2);
+	ide = ide_plug(r, drives);
 }
 
 static void setup(void)
@@ -38,12 +21,6 @@ static void setup(void)
 	disk = image_open(rig, &image, false, false);
 	memset(wire, 0, sizeof(wire));
 	plug(rig, disk);
-}
-
-static void teardown(void)
-{
-	rig_free(rig);
-	close(image.fd);
 }
 
 static u8 status(void)
@@ -376,15 +353,6 @@ END_TEST
 
 /* ---- bus master ---- */
 
-static void prd(unsigned n, u32 addr, u32 count)
-{
-	u32 d[2] = {addr, count};
-
-	rig_lock(rig);
-	phys_write(rig->vm, PRD + 8 * n, d, 8);
-	rig_unlock(rig);
-}
-
 static void dma(u8 what, u32 lba, u8 count, bool read)
 {
 	out8(rig, BM, 0);
@@ -393,11 +361,6 @@ static void dma(u8 what, u32 lba, u8 count, bool read)
 	command(what, lba, count);
 	out8(rig, BM, read ? 9 : 1);
 	settle(rig, disk);
-}
-
-static bool ram_is_sector(u32 addr, u64 n)
-{
-	return is_sector(ram_ptr(&rig->vm->mem, addr), n);
 }
 
 START_TEST(dma_read)
@@ -499,8 +462,7 @@ START_TEST(dma_absurd)
 	/* Not allowed to master. */
 	out8(rig, BM, 0);
 	prd(0, DATA, 0x80000200);
-	io_write(rig->vm, 0xcf8, 0x80000904, 4);
-	io_write(rig->vm, 0xcfc, 1, 2);
+	ide_config(rig, 0x04, 1, 2);
 	dma(0xc8, 0, 1, true);
 	ck_assert_uint_eq(in8(rig, BM + 2) & 3, 2);
 	ck_assert(!wire[0].level);
@@ -510,15 +472,13 @@ END_TEST
 START_TEST(ports_follow_the_chipset)
 {
 	/* IDETIM: the channel's ports are not decoded. */
-	io_write(rig->vm, 0xcf8, 0x80000940, 4);
-	io_write(rig->vm, 0xcfc, 0, 2);
+	ide_config(rig, 0x40, 0, 2);
 	ck_assert_uint_eq(status(), 0xff);
 	ck_assert_uint_eq(in8(rig, STATUS), 0xff);
-	io_write(rig->vm, 0xcfc, 0x8000, 2);
+	ide_config(rig, 0x40, 0x8000, 2);
 	ck_assert_uint_eq(status(), DRDY | DSC);
 	/* BAR 4 moves. */
-	io_write(rig->vm, 0xcf8, 0x80000920, 4);
-	io_write(rig->vm, 0xcfc, 0xd000, 4);
+	ide_config(rig, 0x20, 0xd000, 4);
 	ck_assert_uint_eq(in8(rig, BM + 2), 0xff);
 	io_write(rig->vm, 0xd004, 0x12345679, 4);
 	ck_assert_uint_eq(io_read(rig->vm, 0xd004, 4), 0x12345678);
