@@ -122,6 +122,32 @@ START_TEST(reset_state)
 }
 END_TEST
 
+/* A drive that is held in reset takes no command, and has none when it is let go. */
+START_TEST(commands_in_reset)
+{
+	static const u8 commands[] = {0xec, 0x20, 0xc8, 0x30, 0x90, 0xe7};
+	struct state s;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
+		in8(rig, STATUS);
+		out8(rig, CONTROL, 0x04);
+		command(commands[i], 0, 1);
+		ck_assert_uint_eq(status(), BSY);
+		ck_assert(!wire[0].level);
+		out8(rig, CONTROL, 0x00);
+		settle(rig, disk);
+		ck_assert_uint_eq(status(), DRDY | DSC);
+		ck_assert(!wire[0].level);
+		ck_assert_uint_eq(io_read(rig->vm, DATA_PORT, 4), 0);
+		rig_lock(rig);
+		rig_save(rig, "ide", &s);
+		ck_assert(rig_load(rig, "ide", &s));
+		rig_unlock(rig);
+		state_free(&s);
+	}
+}
+END_TEST
+
 START_TEST(identify)
 {
 	u8 id[512];
@@ -534,6 +560,7 @@ Suite *ide_suite(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, reset_state);
+	tcase_add_test(t, commands_in_reset);
 	tcase_add_test(t, identify);
 	tcase_add_test(t, pio_read);
 	tcase_add_test(t, cylinders);

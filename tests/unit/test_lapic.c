@@ -271,6 +271,31 @@ START_TEST(timer_periodic)
 }
 END_TEST
 
+/* The shortest period there is must neither hang the event loop nor flood the guest: 20 us, and nothing is owed. */
+START_TEST(timer_storm)
+{
+	unsigned n = 0;
+
+	out(SVR, 0x1ff);
+	out(TIMER, 0x20040);
+	out(DIVIDE, 0xb);
+	out(INITIAL, 1);
+	for (int i = 0; i < 400; i++) {
+		rig_advance(rig, 5 * US);
+		while (ack() >= 0) {
+			out(EOI, 0);
+			n++;
+		}
+	}
+	ck_assert_uint_ge(n, 90);
+	ck_assert_uint_le(n, 101);
+	rig_advance(rig, 1000 * MS);
+	ck_assert_int_eq(ack(), 0x40);
+	out(EOI, 0);
+	ck_assert_int_eq(ack(), -1);
+}
+END_TEST
+
 START_TEST(timer_tsc_deadline)
 {
 	u64 tsc;
@@ -408,6 +433,7 @@ Suite *lapic_suite(void)
 	tcase_add_test(t, errors);
 	tcase_add_test(t, timer_one_shot);
 	tcase_add_test(t, timer_periodic);
+	tcase_add_test(t, timer_storm);
 	tcase_add_test(t, timer_tsc_deadline);
 	tcase_add_test(t, ioapic_edge);
 	tcase_add_test(t, ioapic_level);

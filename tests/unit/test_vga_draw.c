@@ -267,6 +267,34 @@ START_TEST(blank)
 }
 END_TEST
 
+/* The widest and tallest that the registers can say, and the smallest. */
+START_TEST(extreme_sizes)
+{
+	crtc(0x11, 0);
+	crtc(1, 0xff);
+	crtc(7, 0x42);
+	crtc(0x12, 0xff);
+	for (u8 clocking = 0; clocking < 16; clocking++) {
+		seq(1, clocking);
+		attr(0x13, 7);
+		draw();
+		ck_assert_uint_eq(frame.width, 256u * (clocking & 1 ? 8 : 9) * (clocking & 8 ? 2 : 1));
+		ck_assert_uint_eq(frame.height, 1024);
+		ck_assert_uint_le(frame.width, VGA_MAX_WIDTH);
+		ck_assert(vga_text(&view, &text));
+		ck_assert(text.cols == 256 && text.rows <= VGA_TEXT_MAX_ROWS);
+	}
+	crtc(1, 0);
+	crtc(7, 0);
+	crtc(9, 0x9f);
+	crtc(0x12, 0);
+	draw();
+	ck_assert_uint_eq(frame.height, 1);
+	ck_assert(vga_text(&view, &text));
+	ck_assert(text.cols == 1 && text.rows == 1);
+}
+END_TEST
+
 /* Whatever the registers are: no more than the largest picture, and nothing beyond memory (the sanitizers look). */
 START_TEST(absurd_registers)
 {
@@ -355,8 +383,9 @@ END_TEST
 Suite *vga_draw_suite(void);
 Suite *vga_draw_suite(void)
 {
-	const TTest *const tests[] = {text_picture, cursor_and_blink, text_cells, mode13,	    mode_x,	  planar_picture,
-				      line_compare, cga_picture,      blank,	  absurd_registers, vbe_pictures, eight_bit_dac};
+	const TTest *const tests[] = {text_picture,	cursor_and_blink, text_cells,	mode13, mode_x,
+				      planar_picture,	line_compare,	  cga_picture,	blank,	extreme_sizes,
+				      absurd_registers, vbe_pictures,	  eight_bit_dac};
 	Suite *s = suite_create("vga_draw");
 	TCase *t = tcase_create("vga_draw");
 
