@@ -37,6 +37,35 @@ static inline struct ide *ide_plug(struct rig *r, const struct ide_drive_config 
 	return ide;
 }
 
+struct id_word {
+	u8 word;
+	u16 value;
+};
+
+/* IDENTIFY data: words that are listed must be so, and all others up to 254 zero, but for those in [first, last] of `others`, ended by 0,
+ * 0. */
+static inline void check_id(const u8 *id, const struct id_word *words, unsigned n, const u8 (*others)[2])
+{
+	for (unsigned w = 0; w < 255; w++) {
+		u16 got = (u16)(id[2 * w] | id[2 * w + 1] << 8), want = 0;
+		bool listed = false;
+
+		for (unsigned k = 0; k < n; k++)
+			if (words[k].word == w)
+				want = words[k].value;
+		for (unsigned k = 0; others[k][1]; k++)
+			listed = listed || (w >= others[k][0] && w <= others[k][1]);
+		ck_assert_msg(listed || got == want, "word %u is %04x, not %04x", w, got, want);
+	}
+}
+
+/* Text of IDENTIFY data, padded with spaces; two characters to a word, the first one high. */
+static inline void check_id_text(const u8 *id, unsigned word, unsigned words, const char *text)
+{
+	for (unsigned k = 0; k < 2 * words; k++)
+		ck_assert_int_eq(id[2 * word + (k ^ 1)], k < strlen(text) ? text[k] : ' ');
+}
+
 /* Descriptor n of the table. */
 static inline void prd(unsigned n, u32 addr, u32 count)
 {
