@@ -491,6 +491,9 @@ static void rtc_load(void *opaque, struct state *s)
 	offset = (s64)state_get_u64(s);
 	if (offset > OFFSET_MAX || offset < -OFFSET_MAX || seen_sec > OFFSET_MAX || seen_sec < -OFFSET_MAX)
 		s->error = true;
+	for (int i = 0; i <= REG_CENTURY; i++)
+		if (is_time_register(i) && cmos[i] && !(cmos[REG_B] & B_SET))
+			s->error = true;
 	if ((cmos[REG_A] & A_UIP) || (cmos[REG_C] & ~(C_IRQF | C_FLAGS)) || cmos[REG_D] != D_VRT)
 		s->error = true;
 	if (s->error)
