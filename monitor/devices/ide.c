@@ -166,6 +166,9 @@ static void channel_reset(struct ide_channel *ch, bool hard)
 {
 	ide_cancel(ch);
 	ch->unit = 0;
+	ch->command = ch->cd_layout = 0;
+	ch->block = ch->chunk = ch->cd_sector = 0;
+	ch->lba = 0;
 	for (int i = 0; i < 2; i++)
 		drive_reset(&ch->drive[i], hard);
 	lower(ch);

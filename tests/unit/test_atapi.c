@@ -213,6 +213,30 @@ START_TEST(answers)
 }
 END_TEST
 
+START_TEST(power)
+{
+	for (int how = 0; how < 3; how++) {
+		out8(rig, SELECT, 0xa0);
+		out8(rig, STATUS, 0xe0);
+		in8(rig, STATUS);
+		out8(rig, STATUS, 0xe5);
+		ck_assert_uint_eq(in8(rig, COUNT), 0x00);
+		/* Reading wakes it, and so does a reset. */
+		if (how == 0) {
+			PACKET(2048, 0x28, 0, 0, 0, 0, 10, 0, 0, 1);
+			ck_assert_uint_eq(receive(2048), 2048);
+		} else if (how == 1) {
+			out8(rig, CONTROL, 4);
+			out8(rig, CONTROL, 0);
+		} else {
+			out8(rig, STATUS, 0x08);
+		}
+		out8(rig, STATUS, 0xe5);
+		ck_assert_uint_eq(in8(rig, COUNT), 0xff);
+	}
+}
+END_TEST
+
 /* An error of the host's */
 START_TEST(read_errors)
 {
@@ -461,6 +485,7 @@ Suite *atapi_suite(void)
 	tcase_add_test(t, signature);
 	tcase_add_test(t, identify_words);
 	tcase_add_test(t, answers);
+	tcase_add_test(t, power);
 	tcase_add_test(t, read_errors);
 	tcase_add_test(t, who_and_what);
 	tcase_add_test(t, reading);

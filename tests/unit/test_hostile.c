@@ -3,6 +3,7 @@
  * no RAM is; base addresses and resets in the middle of a transfer. Nothing may crash, and what is seen afterwards must follow from the
  * registers alone.
  */
+#include "monitor/devices/i8042.h"
 #include "monitor/devices/vga.h"
 #include "monitor/machine.h"
 #include "tests/unit/disk_harness.h"
@@ -334,11 +335,67 @@ START_TEST(crossing_accesses)
 }
 END_TEST
 
+/*
+ * Whatever a guest has done, a reset of the board leaves every device as one behind a new machine's. Time does not pass here. The clock has
+ * a battery.
+ */
+START_TEST(reset_forgets)
+{
+	struct state fresh[MAX_DEVICES];
+	struct vm *vm = rig->vm;
+
+	vm->opt.no_shutdown = true;
+	rig_lock(rig);
+	vm->hard_reset = true;
+	vm_reset_devices(vm);
+	for (unsigned k = 0; k < vm->device_count; k++)
+		rig_save(rig, vm->devices[k].name, &fresh[k]);
+	rig_unlock(rig);
+	srandom(6);
+	for (int round = 0; round < 20; round++) {
+		for (int i = 0; i < 20000; i++) {
+			const struct port_range *r = &vm->ports[(unsigned)random() % vm->port_count];
+			u16 port = (u16)(r->first + random() % (r->last - r->first + 1));
+
+			if (random() & 3)
+				io_write(vm, port, (u32)random(), 1u << random() % 3);
+			else
+				io_read(vm, port, 1u << random() % 3);
+			if (i % 4 == 0)
+				mmio_write(vm, 0xfec00000 + (u64)(random() & 1) * 0x200000 + (u64)(random() & 0x3f) * 16, (u32)random(), 4);
+		}
+		rig_lock(rig);
+		i8042_key(vm->keyboard, 0x1e, true);
+		i8042_mouse(vm->keyboard, 5, 6, 7, 1);
+		vm->hard_reset = true;
+		vm_reset_devices(vm);
+		rig_unlock(rig);
+		for (unsigned k = 0; k < vm->device_count; k++) {
+			struct state now;
+
+			if (strcmp(vm->devices[k].name, "rtc") == 0)
+				continue;
+			rig_lock(rig);
+			rig_save(rig, vm->devices[k].name, &now);
+			rig_unlock(rig);
+			for (size_t at = 0; at < MIN(now.len, fresh[k].len); at++)
+				ck_assert_msg(now.data[at] == fresh[k].data[at], "%s: byte %zu is %02x, not %02x", vm->devices[k].name, at,
+					      now.data[at], fresh[k].data[at]);
+			ck_assert_uint_eq(now.len, fresh[k].len);
+			state_free(&now);
+		}
+	}
+	for (unsigned k = 0; k < vm->device_count; k++)
+		state_free(&fresh[k]);
+}
+END_TEST
+
 Suite *hostile_suite(void);
 Suite *hostile_suite(void)
 {
-	const TTest *const tests[] = {bars_over_each_other,  bars_anywhere,	dma_to_no_ram,		dma_goes_round,
-				      bar_moves_in_transfer, reset_in_transfer, shadow_ram_in_transfer, crossing_accesses};
+	const TTest *const tests[] = {bars_over_each_other,   bars_anywhere,	     dma_to_no_ram,
+				      dma_goes_round,	      bar_moves_in_transfer, reset_in_transfer,
+				      shadow_ram_in_transfer, crossing_accesses,     reset_forgets};
 	Suite *s = suite_create("hostile");
 	TCase *t = tcase_create("hostile");
 
