@@ -104,6 +104,64 @@ START_TEST(retrace)
 }
 END_TEST
 
+/* Mode 3 as a BIOS leaves it (IBM's table), register by register. */
+START_TEST(text_mode_registers)
+{
+	static const u8 crt[25] = {0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0x00, 0x4f, 0x0d, 0x0e, 0x00,
+				   0x00, 0x00, 0x00, 0x9c, 0x8e, 0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff};
+	static const u8 attributes[21] = {0, 1, 2, 3, 4, 5, 0x14, 7, 0x38, 0x39, 0x3a, 0x3b, 0x3c, 0x3d, 0x3e, 0x3f, 0x0c, 0, 0x0f, 8, 0};
+	static const u8 graphics[9] = {0, 0, 0, 0, 0, 0x10, 0x0e, 0x0f, 0xff}, sequencer[5] = {3, 0, 3, 0, 2};
+
+	for (u8 i = 0; i < 25; i++)
+		ck_assert_int_eq(get(0x3d4, i), crt[i]);
+	for (u8 i = 0; i < 9; i++)
+		ck_assert_int_eq(get(0x3ce, i), graphics[i]);
+	for (u8 i = 0; i < 5; i++)
+		ck_assert_int_eq(get(0x3c4, i), sequencer[i]);
+	for (u8 i = 0; i < 21; i++) {
+		in8(rig, 0x3da);
+		out8(rig, 0x3c0, i);
+		ck_assert_int_eq(in8(rig, 0x3c1), attributes[i]);
+		out8(rig, 0x3c0, attributes[i]);
+	}
+	/* Beyond the last register is nothing. */
+	out8(rig, 0x3d4, 0xff);
+	for (u8 i = 9; i < 16; i++)
+		ck_assert_int_eq(get(0x3ce, i), 0);
+	ck_assert_int_eq(get(0x3d4, 25), 0);
+	for (u8 enable = 0; enable < 4; enable++) {
+		out8(rig, 0x3c3, enable);
+		ck_assert_int_eq(in8(rig, 0x3c3), enable & 1);
+	}
+}
+END_TEST
+
+/* The share of a frame that is blanked, and that is retrace: 720 of 900 dots in 400 of 449 lines, and 2 lines; doubled dots change nothing.
+ */
+START_TEST(retrace_shares)
+{
+	for (unsigned clocking = 0; clocking < 16; clocking += 8) {
+		unsigned shown = 0, retrace = 0, n = 0;
+
+		seq(1, (u8)clocking);
+		for (u64 ns = 0; ns < (clocking ? 28540 : 14270) * US; ns += US, n++) {
+			u8 status;
+
+			rig_lock(rig);
+			rig->vm->clock.offset_ns += (s64)US;
+			rig_unlock(rig);
+			status = in8(rig, 0x3da);
+			shown += !(status & 1);
+			retrace += (status & 8) != 0;
+		}
+		ck_assert_uint_ge(shown * 1000ull / n, 710);
+		ck_assert_uint_le(shown * 1000ull / n, 716);
+		ck_assert_uint_ge(retrace * 100000ull / n, 430);
+		ck_assert_uint_le(retrace * 100000ull / n, 460);
+	}
+}
+END_TEST
+
 /* ---- the window ---- */
 
 /* The data path of the graphics controller as its reference draws it, a bit at a time. */
@@ -376,6 +434,20 @@ START_TEST(pci_function)
 	mmio_write(rig->vm, 0xf0000400 + 0x0e, 0x5a08, 2); /* port 3CEh */
 	ck_assert_int_eq(get(0x3ce, 8), 0x5a);
 	ck_assert_uint_eq(mmio_read(rig->vm, 0xf0000000, 4), 0xffffffff);
+	/* Each of VBE's registers, by halves and wholes; nothing behind the last, nor between it and the ports. */
+	for (unsigned i = 0; i < VGA_VBE_REGS; i++) {
+		u32 both = vbe_get((u16)i);
+
+		ck_assert_uint_eq(mmio_read(rig->vm, 0xf0000500 + 2 * i, 2), both);
+		ck_assert_uint_eq(mmio_read(rig->vm, 0xf0000501 + 2 * i, 1), both >> 8);
+	}
+	mmio_write(rig->vm, 0xf0000500 + 2 * VBE_Y_OFFSET, 0x123, 2);
+	ck_assert_int_eq(vbe_get(VBE_Y_OFFSET), 0x123);
+	mmio_write(rig->vm, 0xf0000500 + 2 * VBE_Y_OFFSET, 0x77, 1);
+	ck_assert_int_eq(vbe_get(VBE_Y_OFFSET), 0x123);
+	ck_assert_uint_eq(mmio_read(rig->vm, 0xf0000500 + 2 * VGA_VBE_REGS, 2), 0xffff);
+	for (u32 offset = 0x41f; offset < 0x500; offset++)
+		ck_assert_uint_eq(mmio_read(rig->vm, 0xf0000000 + offset, 2), 0xffff);
 	d->bar[2].map(d, 2, PCI_NOWHERE);
 	ck_assert_uint_eq(mmio_read(rig->vm, 0xf0000500, 2), 0xffff);
 	/* The BIOS, where the host has one. */
@@ -429,9 +501,9 @@ END_TEST
 Suite *vga_suite(void);
 Suite *vga_suite(void)
 {
-	const TTest *const tests[] = {registers,	 attribute_flip_flop, dac,	     retrace,	    planar_modes, wide_accesses,
-				      memory_map_select, odd_even_text,	      direct_window, vbe_registers, pci_function, saved_state,
-				      random_accesses};
+	const TTest *const tests[] = {registers,      attribute_flip_flop, dac,		  retrace,	     text_mode_registers,
+				      retrace_shares, planar_modes,	   wide_accesses, memory_map_select, odd_even_text,
+				      direct_window,  vbe_registers,	   pci_function,  saved_state,	     random_accesses};
 	Suite *s = suite_create("vga");
 	TCase *t = tcase_create("vga");
 

@@ -124,6 +124,46 @@ static void mode_13h(void)
 	attr(0x13, 0);
 }
 
+/* Colour 1 on black is underlined, on the line that the CRT controller says; the colour select register chooses among the DAC's fourths. */
+START_TEST(underline_and_color_select)
+{
+	load_test_font();
+	crtc(0x0a, 0x20);
+	crtc(0x14, 12);
+	for (u32 k = 0; k < 4; k++)
+		mmio_write(rig->vm, 0xb8000 + 2 * k, 0x00 | (u32)(const u8[]){0x01, 0x11, 0x02, 0x09}[k] << 8, 2);
+	draw();
+	for (u32 line = 0; line < 16; line++) {
+		/* Character 0 has the rows 0, 1, 2...: its first dot is never set. */
+		ck_assert_uint_eq(pixel(0, line), line == 12 ? 0x0000aa : 0);
+		ck_assert_uint_eq(pixel(9, line), 0x0000aa);
+		ck_assert_uint_eq(pixel(18, line), 0);
+		ck_assert_uint_eq(pixel(27, line), line == 12 ? 0x5555ff : 0);
+	}
+	mmio_write(rig->vm, 0xb8000, 0x20ff, 2);
+	for (u8 select = 0; select < 16; select++) {
+		/* Attribute 2 is DAC entry 02h, in one of four places; with 16 colours to a page in one of sixteen. */
+		for (u8 pages = 0; pages < 2; pages++) {
+			u8 entry = pages ? (u8)(select << 4 | 2) : (u8)((select & 0x0c) << 4 | 2);
+
+			attr(0x14, select);
+			attr(0x10, pages ? 0x8c : 0x0c);
+			set_dac(entry, 63, 0, 63);
+			draw();
+			ck_assert_uint_eq(pixel(8, 0), 0xff00ff);
+			set_dac(entry, 0, 0, 0);
+			draw();
+			ck_assert_uint_eq(pixel(8, 0), 0);
+		}
+	}
+	vga_snapshot(vga, &view);
+	ck_assert(vga_text(&view, &text) && text.blink);
+	attr(0x10, 0x05);
+	vga_snapshot(vga, &view);
+	ck_assert(vga_text(&view, &text) && !text.blink);
+}
+END_TEST
+
 START_TEST(mode13)
 {
 	mode_13h();
@@ -256,6 +296,22 @@ START_TEST(cga_picture)
 }
 END_TEST
 
+/* Four banks of lines, as Hercules has them: address bits 13 and 14 are the scan line's. */
+START_TEST(four_banks)
+{
+	mode_12h();
+	crtc(9, 0x43);
+	crtc(0x17, 0xe0);
+	seq(2, 0x0f);
+	for (u32 line = 0; line < 4; line++)
+		write8(0xa0000 + 0x2000 * line, (u8)(0x80 >> line));
+	draw();
+	for (u32 line = 0; line < 4; line++)
+		for (u32 x = 0; x < 8; x++)
+			ck_assert_uint_eq(pixel(x, line), x == line ? 0xffffff : 0);
+}
+END_TEST
+
 START_TEST(blank)
 {
 	in8(rig, 0x3da);
@@ -383,8 +439,9 @@ END_TEST
 Suite *vga_draw_suite(void);
 Suite *vga_draw_suite(void)
 {
-	const TTest *const tests[] = {text_picture,	cursor_and_blink, text_cells,	mode13, mode_x,
-				      planar_picture,	line_compare,	  cga_picture,	blank,	extreme_sizes,
+	const TTest *const tests[] = {text_picture,	cursor_and_blink, text_cells,	  underline_and_color_select,
+				      mode13,		mode_x,		  planar_picture, line_compare,
+				      cga_picture,	four_banks,	  blank,	  extreme_sizes,
 				      absurd_registers, vbe_pictures,	  eight_bit_dac};
 	Suite *s = suite_create("vga_draw");
 	TCase *t = tcase_create("vga_draw");
