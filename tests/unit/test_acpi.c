@@ -297,6 +297,11 @@ START_TEST(carry_after_load)
 	for (int i = 0; i < 3; i++)
 		rig_advance(other, 1200 * MS);
 	ck_assert_int_eq(w.level, 1);
+	/* A carry that nobody has looked at yet is acknowledged, too. */
+	io_write(rig->vm, 0x602, 0, 2);
+	rig_advance(rig, 2400 * MS);
+	io_write(rig->vm, 0x600, 1, 2);
+	ck_assert_uint_eq(io_read(rig->vm, 0x600, 2) & 1, 0);
 	state_free(&s);
 	rig_free(other);
 }
