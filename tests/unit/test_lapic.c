@@ -264,6 +264,7 @@ START_TEST(ioapic_registers)
 	line(10, 1);
 	line(11, 1);
 	ck_assert_int_eq(ack(), 0x4b);
+	line(10, 0);
 	line(11, 0);
 	out(EOI, 0);
 	mmio_write(rig->vm, IOAPIC_BASE, 0x10 + 20, 4);

@@ -8,6 +8,7 @@
 
 static struct rig *rig;
 static struct wire irq8;
+static struct rtc *rtc;
 
 static u8 reg(u8 n)
 {
@@ -49,7 +50,7 @@ static void setup(void)
 	clock_start(&rig->vm->clock);
 	irq8 = (struct wire){0};
 	rig_lock(rig);
-	rtc_create(rig->vm, wire_irq(&irq8));
+	rtc = rtc_create(rig->vm, wire_irq(&irq8));
 	rig_unlock(rig);
 }
 
@@ -258,6 +259,11 @@ START_TEST(cmos)
 	for (u8 i = 0x10; i < 0x2e; i++)
 		sum += reg(i);
 	ck_assert_uint_eq(reg(0x2e) << 8 | reg(0x2f), sum);
+	/* What firmware adds counts, too. */
+	rig_lock(rig);
+	rtc_set_cmos(rtc, 0x2d, 0x5a);
+	rig_unlock(rig);
+	ck_assert_uint_eq(reg(0x2e) << 8 | reg(0x2f), sum + 0x5a);
 	ck_assert_uint_eq(reg(0x0d), 0x80);
 	set_reg(0x0d, 0);
 	ck_assert_uint_eq(reg(0x0d), 0x80);

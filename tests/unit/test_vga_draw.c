@@ -433,6 +433,9 @@ START_TEST(eight_bit_dac)
 	vga->memory[0] = 2;
 	draw();
 	ck_assert_uint_eq(pixel(0, 0), 0x814203);
+	/* Six bits again: the lower two are lost. */
+	vbe(VBE_ENABLE, VBE_ENABLED | VBE_LFB);
+	ck_assert(vga->r.dac[6] == 0x20 && vga->r.dac[7] == 0x10 && vga->r.dac[8] == 0x00);
 }
 END_TEST
 
