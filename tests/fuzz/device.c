@@ -492,9 +492,9 @@ static void floppy_command(struct input *in)
 	u8 n = take8(in);
 
 	if (n & 0x80)
-		out(0x3f2, 0x0c | (n & 0x31), 1);
+		out(0x3f2, take8(in), 1);
 	if (n & 0x40)
-		out(0x3f7, n >> 4 & 3, 1);
+		out(0x3f7, take8(in), 1);
 	for (n &= 15; n; n--)
 		out(0x3f5, take8(in), 1);
 }

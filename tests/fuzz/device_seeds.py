@@ -41,8 +41,9 @@ def ide(command, lba=0, count=1, feature=0, channel=0, select=0xE0, ext=False):
 
 
 def fdc(*parameters, dor=None, rate=None):
-    return bytes((0x5E, len(parameters) | (0x80 | dor if dor is not None else 0) | (0x40 | rate << 4 if rate is not None else 0))) + \
-        bytes(parameters)
+    first = bytes((dor | 0x0C,)) if dor else bytes((dor,)) if dor is not None else b""
+    second = bytes((rate,)) if rate is not None else b""
+    return bytes((0x5E, len(parameters) | 0x80 * len(first) | 0x40 * len(second))) + first + second + bytes(parameters)
 
 
 def packet(*bytes_, limit=0x800, dma=False):
