@@ -216,26 +216,43 @@ static int start_worker(struct block *b)
 	return err;
 }
 
-/* Has finished requests done; vcpu_work, timer and block_drain come here. */
+static struct block_request *take_finished(struct block *b)
+{
+	struct block_request *r;
+
+	pthread_mutex_lock(&b->lock);
+	r = b->finished;
+	if (r) {
+		b->finished = r->next;
+		if (!b->finished)
+			b->finished_end = &b->finished;
+	}
+	pthread_mutex_unlock(&b->lock);
+	return r;
+}
+
+static unsigned count_finished(struct block *b)
+{
+	unsigned n = 0;
+
+	pthread_mutex_lock(&b->lock);
+	for (const struct block_request *r = b->finished; r; r = r->next)
+		n++;
+	pthread_mutex_unlock(&b->lock);
+	return n;
+}
+
+/*
+ * Has finished requests done; vcpu_work, timer and block_drain come here. What these submit is for another time, even if it is finished by
+ * then: else a long command would be done in one go.
+ */
 static void finish(void *opaque)
 {
 	struct block *b = opaque;
+	struct block_request *r;
 
-	for (;;) {
-		struct block_request *r;
-
-		pthread_mutex_lock(&b->lock);
-		r = b->finished;
-		if (r) {
-			b->finished = r->next;
-			if (!b->finished)
-				b->finished_end = &b->finished;
-		}
-		pthread_mutex_unlock(&b->lock);
-		if (!r)
-			return;
+	for (unsigned n = count_finished(b); n && (r = take_finished(b)); n--)
 		r->done(r->opaque, r->err);
-	}
 }
 
 void block_submit(struct block *b, struct block_request *r)

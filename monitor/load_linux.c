@@ -258,7 +258,8 @@ void linux_open(struct loader *l, struct vm *vm)
 		fatal("kernel %s: is a zImage, which loads below 1 MiB: give a bzImage", k->path);
 	/* What kernels have there is where they are loaded; programs that only look like one are entered in real mode, behind a BIOS. */
 	if (!le32(k->data + H_CODE32_START))
-		fatal("kernel %s: has no 32-bit entry (code32_start is 0): boot it from a disk or CD, by GRUB's linux16 for instance", k->path);
+		fatal("kernel %s: has no 32-bit entry (code32_start is 0): boot it from a disk or CD, by GRUB's linux16 for instance",
+		      k->path);
 	if (field(l, 0x20c, H_XLOADFLAGS, 2, 0) & XLOADFLAG_KERNEL_64)
 		fatal("kernel %s: is a 64-bit kernel, and Ringer's machine is a 32-bit one", k->path);
 	plan_kernel(l, low_size);

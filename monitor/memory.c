@@ -144,35 +144,30 @@ static bool overlaps_ram(const struct memory *m, u64 base, u64 size)
 bool memory_map(struct vm *vm, u64 base, u64 size, u64 offset, bool writable)
 {
 	struct memory *m = &vm->mem;
-	struct board_map *free = NULL;
+	unsigned i = MAX_BOARD_MAPS - 1;
 
 	memory_unmap(vm, offset);
-	if ((base | size | offset) & PAGE_MASK || !size || base + size < base || overlaps_ram(m, base, size))
+	if ((base | size | offset) & PAGE_MASK || !size || base + size < base || overlaps_ram(m, base, size) || m->board[i].size)
 		return false;
-	for (unsigned i = 0; i < MAX_BOARD_MAPS; i++) {
-		struct board_map *b = &m->board[i];
-
-		if (!b->size)
-			free = b;
-		else if (overlaps(base, size, b->base, b->size))
-			return false;
-	}
-	if (!free)
-		return false;
-	*free = (struct board_map){base, size, offset, writable};
+	/* By offset: what was allocated first is found first, whichever was mapped first. */
+	for (; i > 0 && (!m->board[i - 1].size || m->board[i - 1].offset > offset); i--)
+		m->board[i] = m->board[i - 1];
+	m->board[i] = (struct board_map){base, size, offset, writable};
 	map_changed(vm);
 	return true;
 }
 
 void memory_unmap(struct vm *vm, u64 offset)
 {
-	for (unsigned i = 0; i < MAX_BOARD_MAPS; i++) {
-		struct board_map *b = &vm->mem.board[i];
+	struct memory *m = &vm->mem;
 
-		if (!b->size || b->offset != offset)
+	for (unsigned i = 0; i < MAX_BOARD_MAPS; i++) {
+		if (!m->board[i].size || m->board[i].offset != offset)
 			continue;
-		b->size = 0;
+		memmove(&m->board[i], &m->board[i + 1], (MAX_BOARD_MAPS - 1 - i) * sizeof(m->board[0]));
+		m->board[MAX_BOARD_MAPS - 1] = (struct board_map){0};
 		map_changed(vm);
+		return;
 	}
 }
 

@@ -40,8 +40,9 @@ struct memory {
 	u64 low_size;  /* bytes below the PCI hole */
 	bool a20_open; /* false: address bit 20 reads as 0 (used by the CPU's page walk and fetch) */
 	u64 board_used;
+	/* By offset; where two overlap, the one of lower offset is there. */
 	struct board_map {
-		u64 base, size, offset; /* offset in the linear view; size 0: free */
+		u64 base, size, offset; /* offset in the linear view; size 0: free, as are all that follow */
 		bool writable;
 	} board[MAX_BOARD_MAPS];
 	struct {
@@ -67,7 +68,8 @@ void mmio_move(struct vm *vm, unsigned index, u64 base);
 u64 memory_alloc(struct memory *m, u64 size);
 /*
  * Maps board memory from `offset` on at guest-physical `base`, outside RAM; what was mapped from that offset moves. Unwritable memory
- * swallows writes. False if it would overlap RAM or another map, or there are too many: then it is mapped nowhere.
+ * swallows writes. Where two maps overlap the one whose memory was allocated first is seen, until it moves away: so what is seen where
+ * follows from where the maps are now. False if it would overlap RAM, or there are too many: then it is mapped nowhere.
  */
 bool memory_map(struct vm *vm, u64 base, u64 size, u64 offset, bool writable);
 void memory_unmap(struct vm *vm, u64 offset);

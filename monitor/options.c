@@ -6,7 +6,6 @@
  */
 #include "monitor/options.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +14,10 @@
 #include "monitor/cpuid.h"
 #include "monitor/log.h"
 #include "monitor/options_device.h"
+#include "monitor/options_display.h"
 #include "monitor/options_drive.h"
+#include "monitor/options_firmware.h"
+#include "monitor/options_item.h"
 
 #define MIB	     (1ull << 20)
 #define RAM_DEFAULT  (128 * MIB)
@@ -100,67 +102,6 @@ static const struct option {
 #undef X
 };
 
-/* One "key=value" (or "key", with an empty value) of a comma-separated list. */
-struct item {
-	char key[32], value[256];
-	bool has_value;
-};
-
-/* Takes the next item off *list; false at its end. */
-static bool next_item(const char *name, const char **list, struct item *it)
-{
-	size_t n, k;
-
-	if (!*list)
-		return false;
-	n = strcspn(*list, ",");
-	k = strcspn(*list, "=,");
-	it->has_value = k < n;
-	if (k >= sizeof(it->key) || (it->has_value && n - k - 1 >= sizeof(it->value)))
-		fatal("-%s: invalid argument '%.80s'", name, *list);
-	memcpy(it->key, *list, k);
-	it->key[k] = '\0';
-	it->value[0] = '\0';
-	if (it->has_value) {
-		memcpy(it->value, *list + k + 1, n - k - 1);
-		it->value[n - k - 1] = '\0';
-	}
-	*list = (*list)[n] ? *list + n + 1 : NULL;
-	return true;
-}
-
-/* A number in C's notation; *end is what follows it. */
-static bool parse_number(const char *s, u64 *value, const char **end)
-{
-	char *e;
-
-	if (*s < '0' || *s > '9')
-		return false;
-	errno = 0;
-	*value = strtoull(s, &e, 0);
-	*end = e;
-	return errno == 0;
-}
-
-static u64 number_between(const char *name, const char *what, const char *s, u64 low, u64 high)
-{
-	const char *end;
-	u64 x;
-
-	if (!parse_number(s, &x, &end) || *end)
-		fatal("-%s: %s: '%s' is not a number", name, what, s);
-	if (x < low || x > high)
-		fatal("-%s: %s must be between %llu and %llu", name, what, (unsigned long long)low, (unsigned long long)high);
-	return x;
-}
-
-static bool on_off(const char *name, const struct item *it)
-{
-	if (strcmp(it->value, "on") != 0 && strcmp(it->value, "off") != 0)
-		fatal("-%s: %s=%s: 'on' or 'off'", name, it->key, it->value);
-	return strcmp(it->value, "on") == 0;
-}
-
 static void opt_kernel(struct options *o, const char *name, const char *arg)
 {
 	(void)name;
@@ -188,7 +129,7 @@ static void opt_memory(struct options *o, const char *name, const char *arg)
 
 	if (strncmp(s, "size=", 5) == 0)
 		s += 5;
-	if (!parse_number(s, &x, &end))
+	if (!options_parse_number(s, &x, &end))
 		fatal("-%s: '%s' is not a memory size", name, arg);
 	if (*end) {
 		suffix = strchr(suffixes, *end);
@@ -215,10 +156,10 @@ static void opt_cpu(struct options *o, const char *name, const char *arg)
 
 static void opt_smp(struct options *o, const char *name, const char *arg)
 {
-	struct item it;
+	struct option_item it;
 
 	(void)o;
-	while (next_item(name, &arg, &it)) {
+	while (options_next_item(name, &arg, &it)) {
 		static const char *const counts[] = {"cpus", "maxcpus", "sockets", "dies", "cores", "threads"};
 		const char *number = it.has_value ? it.value : it.key;
 		bool known = !it.has_value;
@@ -227,24 +168,24 @@ static void opt_smp(struct options *o, const char *name, const char *arg)
 			known = known || strcmp(it.key, counts[i]) == 0;
 		if (!known)
 			fatal("-%s: invalid property '%s'", name, it.key);
-		if (number_between(name, "the number of CPUs", number, 0, 255) != 1)
+		if (options_number(name, "the number of CPUs", number, 0, 255) != 1)
 			fatal("-%s: only one CPU is supported", name);
 	}
 }
 
 static void opt_machine(struct options *o, const char *name, const char *arg)
 {
-	struct item it;
+	struct option_item it;
 
 	if (strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0) {
 		printf("Machines:\n  pc    a PC with one CPU (default)\n");
 		exit(0);
 	}
-	while (next_item(name, &arg, &it)) {
+	while (options_next_item(name, &arg, &it)) {
 		const char *type = it.has_value ? it.value : it.key;
 
 		if (it.has_value && strcmp(it.key, "hpet") == 0) {
-			o->hpet = on_off(name, &it);
+			o->hpet = options_on_off(name, &it);
 			continue;
 		}
 		if (it.has_value && strcmp(it.key, "type") != 0)
@@ -262,7 +203,7 @@ static void opt_no_hpet(struct options *o, const char *name, const char *arg)
 }
 
 /* lockstep=N, lockstep-from=N... True if the item is one of them. */
-static bool accel_lockstep(struct options *o, const char *name, const struct item *it)
+static bool accel_lockstep(struct options *o, const char *name, const struct option_item *it)
 {
 	static const struct {
 		const char *key;
@@ -279,7 +220,7 @@ static bool accel_lockstep(struct options *o, const char *name, const struct ite
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
 		if (strcmp(it->key, counts[i].key) == 0) {
-			*(u64 *)((char *)o + counts[i].offset) = number_between(name, it->key, it->value, counts[i].low, LOCKSTEP_MAX);
+			*(u64 *)((char *)o + counts[i].offset) = options_number(name, it->key, it->value, counts[i].low, LOCKSTEP_MAX);
 			return true;
 		}
 	}
@@ -291,7 +232,7 @@ static bool accel_lockstep(struct options *o, const char *name, const struct ite
 
 static void opt_accel(struct options *o, const char *name, const char *arg)
 {
-	struct item it;
+	struct option_item it;
 	bool first = true;
 
 	if (strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0) {
@@ -303,7 +244,7 @@ static void opt_accel(struct options *o, const char *name, const char *arg)
 		       TC_MIN_MIB, TC_MAX_MIB, MAPS_MIN);
 		exit(0);
 	}
-	while (next_item(name, &arg, &it)) {
+	while (options_next_item(name, &arg, &it)) {
 		if (first) {
 			const char *type = it.has_value && strcmp(it.key, "accel") == 0 ? it.value : it.key;
 
@@ -320,9 +261,9 @@ static void opt_accel(struct options *o, const char *name, const char *arg)
 			else
 				fatal("-%s: invalid flavour '%s': 'auto', 'direct' and 'checked' are there", name, it.value);
 		} else if (strcmp(it.key, "tb-size") == 0 && it.has_value) {
-			o->tc_size = number_between(name, "tb-size", it.value, TC_MIN_MIB, TC_MAX_MIB) * MIB;
+			o->tc_size = options_number(name, "tb-size", it.value, TC_MIN_MIB, TC_MAX_MIB) * MIB;
 		} else if (strcmp(it.key, "max-maps") == 0 && it.has_value) {
-			o->max_maps = (u32)number_between(name, "max-maps", it.value, MAPS_MIN, MAPS_MAX);
+			o->max_maps = (u32)options_number(name, "max-maps", it.value, MAPS_MIN, MAPS_MAX);
 		} else if (strcmp(it.key, "verify") == 0 && it.has_value) {
 			if (strcmp(it.value, "on") != 0 && strcmp(it.value, "off") != 0)
 				fatal("-%s: verify=%s: 'on' or 'off'", name, it.value);
@@ -340,72 +281,6 @@ static void opt_nographic(struct options *o, const char *name, const char *arg)
 	o->nographic = true;
 }
 
-/* "HOST:N" of a VNC display; HOST may be an IPv6 address in brackets. */
-static void parse_vnc_address(struct vnc_option *v, const char *name, const char *s)
-{
-	const char *colon = strrchr(s, ':');
-	size_t n = colon ? (size_t)(colon - s) : 0;
-
-	if (!colon)
-		fatal("-%s: '%s' is not HOST:N", name, s);
-	if (n >= 2 && s[0] == '[' && s[n - 1] == ']')
-		s++, n -= 2;
-	if (n >= sizeof(v->host))
-		fatal("-%s: the host's name is too long", name);
-	memset(v->host, 0, sizeof(v->host));
-	memcpy(v->host, s, n);
-	v->port = (u16)(5900 + number_between(name, "the display's number", colon + 1, 0, 65535 - 5900));
-	v->on = true;
-}
-
-/* What follows HOST:N. */
-static void vnc_properties(struct vnc_option *v, const char *name, const char *arg)
-{
-	bool password = false;
-	struct item it;
-
-	while (next_item(name, &arg, &it)) {
-		if (strcmp(it.key, "password") == 0 && (!it.has_value || !strcmp(it.value, "on") || !strcmp(it.value, "off")))
-			password = strcmp(it.value, "off") != 0;
-		else if (strcmp(it.key, "password-file") == 0 && *it.value)
-			memcpy(v->password_file, it.value, sizeof(v->password_file));
-		else
-			fatal("-%s: invalid property '%s'", name, it.key);
-	}
-	if (password && !v->password_file[0])
-		fatal("-%s: password=on: give the password as the first line of a file, with password-file=FILE", name);
-}
-
-static void opt_vnc(struct options *o, const char *name, const char *arg)
-{
-	struct item it;
-
-	if (strcmp(arg, "none") == 0) {
-		o->vnc.on = false;
-		return;
-	}
-	next_item(name, &arg, &it);
-	if (it.has_value)
-		fatal("-%s: '%s=%s' is not HOST:N", name, it.key, it.value);
-	parse_vnc_address(&o->vnc, name, it.key);
-	vnc_properties(&o->vnc, name, arg);
-}
-
-static void opt_display(struct options *o, const char *name, const char *arg)
-{
-	struct item it;
-
-	next_item(name, &arg, &it);
-	if (strcmp(it.key, "vnc") == 0 && it.has_value) {
-		parse_vnc_address(&o->vnc, name, it.value);
-		vnc_properties(&o->vnc, name, arg);
-		return;
-	}
-	if (arg || it.has_value || (strcmp(it.key, "none") != 0 && strcmp(it.key, "curses") != 0))
-		fatal("-%s: '%s' is not supported: 'none', 'curses' and 'vnc=HOST:N' are there", name, it.key);
-	o->curses = strcmp(it.key, "curses") == 0;
-}
-
 static void opt_curses(struct options *o, const char *name, const char *arg)
 {
 	(void)name;
@@ -418,41 +293,6 @@ static void opt_vga(struct options *o, const char *name, const char *arg)
 	if (strcmp(arg, "std") != 0 && strcmp(arg, "none") != 0)
 		fatal("-%s: '%s' is not supported: 'std' and 'none' are there", name, arg);
 	o->vga = strcmp(arg, "std") == 0;
-}
-
-static void add_shot(struct options *o, const char *name, const char *arg, bool text)
-{
-	const char *at = NULL;
-	struct shot_option *s;
-	double seconds;
-	char *end;
-
-	if (o->shot_count == MAX_SHOTS)
-		fatal("-%s: there can be %d of them", name, MAX_SHOTS);
-	s = &o->shots[o->shot_count++];
-	/* The file's name may have commas of its own. */
-	for (const char *p = arg; (p = strstr(p, ",at=")); p++)
-		at = p;
-	*s = (struct shot_option){.path = arg, .path_len = at ? (size_t)(at - arg) : strlen(arg), .text = text};
-	if (!s->path_len)
-		fatal("-%s: needs a file's name", name);
-	s->at_end = !at || strcmp(at + 4, "end") == 0;
-	if (s->at_end)
-		return;
-	seconds = strtod(at + 4, &end);
-	if (end == at + 4 || *end || !(seconds >= 0 && seconds <= 1e9))
-		fatal("-%s: at=%s: 'end', or seconds after the start", name, at + 4);
-	s->at_ns = (u64)(seconds * 1e9);
-}
-
-static void opt_screenshot(struct options *o, const char *name, const char *arg)
-{
-	add_shot(o, name, arg, false);
-}
-
-static void opt_screentext(struct options *o, const char *name, const char *arg)
-{
-	add_shot(o, name, arg, true);
 }
 
 /* What QEMU has and Ringer has not: absent is the one choice. */
@@ -489,66 +329,6 @@ static void opt_firmware_dir(struct options *o, const char *name, const char *ar
 	o->firmware_dirs[o->firmware_dir_count++] = arg;
 }
 
-static void opt_fw_cfg(struct options *o, const char *name, const char *arg)
-{
-	struct item it;
-	const char *file = "";
-	unsigned n = o->fw_cfg_count;
-	bool first = true, value = false;
-
-	if (n == MAX_FW_CFG)
-		fatal("-%s: at most %d", name, MAX_FW_CFG);
-	for (; next_item(name, &arg, &it); first = false) {
-		if (first || (it.has_value && strcmp(it.key, "name") == 0)) {
-			file = it.has_value ? it.value : it.key;
-			if (!*file || strlen(file) >= sizeof(o->fw_cfg[n].name))
-				fatal("-%s: '%s' is not a name of at most 55 characters", name, file);
-			strcpy(o->fw_cfg[n].name, file);
-		} else if (it.has_value && (strcmp(it.key, "file") == 0 || strcmp(it.key, "string") == 0)) {
-			if (strlen(it.value) >= sizeof(o->fw_cfg[n].value))
-				fatal("-%s: '%s' is longer than %zu characters", name, it.value, sizeof(o->fw_cfg[n].value) - 1);
-			o->fw_cfg[n].file = it.key[0] == 'f';
-			strcpy(o->fw_cfg[n].value, it.value);
-			value = true;
-		} else {
-			fatal("-%s: invalid property '%s'", name, it.key);
-		}
-	}
-	if (!value)
-		fatal("-%s: file=F or string=S is needed", name);
-	o->fw_cfg_count++;
-}
-
-static void set_order(char to[5], const char *name, const char *order)
-{
-	if (!*order || strlen(order) > 4 || order[strspn(order, "abcdn")])
-		fatal("-%s: '%s' is not an order of a, b, c, d and n", name, order);
-	strcpy(to, order);
-}
-
-static void opt_boot(struct options *o, const char *name, const char *arg)
-{
-	struct item it;
-
-	while (next_item(name, &arg, &it)) {
-		const char *order = it.has_value ? it.value : it.key;
-
-		if (it.has_value && strcmp(it.key, "menu") == 0) {
-			o->boot_menu = on_off(name, &it);
-		} else if (it.has_value && strcmp(it.key, "splash-time") == 0) {
-			o->boot_menu_wait = (u16)number_between(name, it.key, it.value, 0, 0xffff);
-		} else if (it.has_value && strcmp(it.key, "strict") == 0) {
-			on_off(name, &it);
-		} else if (!it.has_value || strcmp(it.key, "order") == 0) {
-			set_order(o->boot_order, name, order);
-		} else if (strcmp(it.key, "once") == 0) {
-			set_order(o->boot_once, name, order);
-		} else {
-			fatal("-%s: invalid property '%s'", name, it.key);
-		}
-	}
-}
-
 static void opt_drive(struct options *o, const char *name, const char *arg)
 {
 	options_drive(o, name, arg);
@@ -559,58 +339,56 @@ static void opt_drive_short(struct options *o, const char *name, const char *arg
 	options_drive_short(o, name, arg);
 }
 
-static void opt_snapshot(struct options *o, const char *name, const char *arg)
+static void opt_vnc(struct options *o, const char *name, const char *arg)
 {
-	(void)name;
-	(void)arg;
-	o->snapshot = true;
+	options_vnc(o, name, arg);
+}
+
+static void opt_display(struct options *o, const char *name, const char *arg)
+{
+	options_display(o, name, arg);
+}
+
+static void opt_screenshot(struct options *o, const char *name, const char *arg)
+{
+	options_shot(o, name, arg, false);
+}
+
+static void opt_screentext(struct options *o, const char *name, const char *arg)
+{
+	options_shot(o, name, arg, true);
+}
+
+static void opt_fw_cfg(struct options *o, const char *name, const char *arg)
+{
+	options_fw_cfg(o, name, arg);
+}
+
+static void opt_boot(struct options *o, const char *name, const char *arg)
+{
+	options_boot(o, name, arg);
 }
 
 static void opt_chardev(struct options *o, const char *name, const char *arg)
 {
-	char kind[sizeof(((struct item *)0)->key)], id[32] = "", path[sizeof(((struct item *)0)->value)] = "";
-	struct item it;
-
-	next_item(name, &arg, &it);
-	memcpy(kind, it.key, sizeof(kind));
-	if (it.has_value)
-		fatal("-%s: it begins with the kind of back end", name);
-	while (next_item(name, &arg, &it)) {
-		if (strcmp(it.key, "id") == 0 && it.has_value && strlen(it.value) < sizeof(id))
-			strcpy(id, it.value);
-		else if (strcmp(it.key, "path") == 0 && it.has_value)
-			strcpy(path, it.value);
-		else
-			fatal("-%s: invalid property '%s'", name, it.key);
-	}
-	if (!*id)
-		fatal("-%s: an id=ID is needed", name);
-	if (o->chardev_count == MAX_CHARDEVS)
-		fatal("-%s: at most %d", name, MAX_CHARDEVS);
-	memcpy(o->chardevs[o->chardev_count].id, id, sizeof(id));
-	snprintf(o->chardevs[o->chardev_count].spec, sizeof(o->chardevs[0].spec), "%s%s%s", kind, *path ? ":" : "", path);
-	o->chardev_count++;
-}
-
-static void debugcon_iobase(struct options *o, const char *name, const char *value)
-{
-	o->debugcon_iobase = (u16)number_between(name, "iobase", value, 0, 0xffff);
+	options_chardev(o, name, arg);
 }
 
 static void opt_global(struct options *o, const char *name, const char *arg)
 {
-	struct item it;
-
-	next_item(name, &arg, &it);
-	if (strcmp(it.key, "isa-debugcon.iobase") == 0 && it.has_value && !arg)
-		debugcon_iobase(o, name, it.value);
-	else
-		fatal("-%s: '%s' is not supported: only isa-debugcon.iobase=P", name, it.key);
+	options_global(o, name, arg);
 }
 
 static void opt_device(struct options *o, const char *name, const char *arg)
 {
 	options_device(o, name, arg);
+}
+
+static void opt_snapshot(struct options *o, const char *name, const char *arg)
+{
+	(void)name;
+	(void)arg;
+	o->snapshot = true;
 }
 
 /* A date in UTC, with or without a time. */
@@ -632,9 +410,9 @@ static bool parse_date(const char *s, s64 *seconds)
 
 static void opt_rtc(struct options *o, const char *name, const char *arg)
 {
-	struct item it;
+	struct option_item it;
 
-	while (next_item(name, &arg, &it)) {
+	while (options_next_item(name, &arg, &it)) {
 		time_t now = time(NULL);
 		struct tm tm;
 		s64 seconds;
@@ -687,9 +465,9 @@ static void opt_action(struct options *o, const char *name, const char *arg)
 		{"shutdown", "pause", offsetof(struct options, no_shutdown), true},
 		{"shutdown", "poweroff", offsetof(struct options, no_shutdown), false},
 	};
-	struct item it;
+	struct option_item it;
 
-	while (next_item(name, &arg, &it)) {
+	while (options_next_item(name, &arg, &it)) {
 		size_t i;
 
 		for (i = 0; i < ARRAY_SIZE(actions); i++)

@@ -78,7 +78,7 @@ static u32 cd_sectors(const struct ide_drive *d)
 void atapi_reset(struct ide_drive *d, bool hard)
 {
 	d->sense_key = d->asc = d->ascq = 0;
-	d->locked = false;
+	d->locked = d->standby = false;
 	if (!hard)
 		return;
 	d->tray_open = d->unit_attention = false;
@@ -273,6 +273,7 @@ static void read_sectors(struct ide_channel *ch, u32 lba, u32 n, u8 layout)
 		finish(ch, SENSE_NONE);
 		return;
 	}
+	d->standby = false;
 	ch->job = JOB_PACKET_READ;
 	ch->lba = lba;
 	ch->left = n;

@@ -377,6 +377,7 @@ static void soft_reset(struct fdc *f)
 	f->job = FJ_NONE;
 	f->pos = f->end = 0;
 	memset(f->command, 0, sizeof(f->command));
+	memset(f->result, 0, sizeof(f->result));
 	command_phase(f);
 	/* Implied seeks and polling go to their defaults in any case; LOCK keeps what concerns the FIFO. */
 	f->configure[0] = f->locked ? f->configure[0] & (CONF_NO_FIFO | CONF_THR) : CONF_NO_FIFO;

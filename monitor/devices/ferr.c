@@ -75,6 +75,8 @@ static void ferr_load(void *opaque, struct state *s)
 	struct ferr *f = opaque;
 	bool latch = state_get_bool(s), ignne = state_get_bool(s);
 
+	if (ignne && !f->vm->vcpu)
+		s->error = true;
 	if (s->error)
 		return;
 	/* The line's level is part of the PIC's own state. */

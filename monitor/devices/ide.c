@@ -166,6 +166,9 @@ static void channel_reset(struct ide_channel *ch, bool hard)
 {
 	ide_cancel(ch);
 	ch->unit = 0;
+	ch->command = ch->cd_layout = 0;
+	ch->block = ch->chunk = ch->cd_sector = 0;
+	ch->lba = 0;
 	for (int i = 0; i < 2; i++)
 		drive_reset(&ch->drive[i], hard);
 	lower(ch);
@@ -286,8 +289,8 @@ static void command_write(struct ide_channel *ch, u8 command)
 {
 	struct ide_drive *d = ide_selected(ch);
 
-	/* A busy drive takes no command but, if it is a packet drive, DEVICE RESET. */
-	if (ch->in_flight && (command != CMD_DEVICE_RESET || d->kind != IDE_CDROM))
+	/* A busy drive takes no command but, if it is a packet drive, DEVICE RESET; one that is held in reset takes none. */
+	if ((ch->control & CTL_SRST) || (ch->in_flight && (command != CMD_DEVICE_RESET || d->kind != IDE_CDROM)))
 		return;
 	lower(ch);
 	if (command == CMD_DIAGNOSTIC) {
@@ -457,6 +460,8 @@ static void drive_load(struct ide_drive *d, struct state *s)
 	DRIVE_FLAGS(X)
 #undef X
 	d->current = get_chs(s);
+	if (d->current.cylinders && (!d->current.heads || !d->current.sectors))
+		s->error = true;
 	d->multi = state_get_u8_max(s, ATA_MAX_MULTI);
 	d->media_event = state_get_u8_max(s, 3);
 	if (d->sense_key > 15)

@@ -87,7 +87,8 @@ void ide_bm_run(struct ide_channel *ch)
 
 		if (!ch->bm_bytes && !next_descriptor(ch))
 			return;
-		n = MIN(ch->bm_bytes, ch->end - ch->pos);
+		/* Addresses have 32 bits: behind the last one comes the first, not the fifth gibibyte. */
+		n = (u32)MIN(MIN(ch->bm_bytes, ch->end - ch->pos), 0x100000000ull - ch->bm_addr);
 		/* What is not memory swallows what is written and reads as ones. */
 		if (to_memory)
 			phys_write(ch->ide->vm, ch->bm_addr, ch->buf + ch->pos, n);

@@ -362,6 +362,12 @@ static void chip_load(struct chip *c, int i, struct state *s)
 		s->error = true;
 }
 
+/* Whether the master sees what the slave asks for: pic_update would find nothing to do. */
+static bool cascade_is_sound(const struct chip chip[2])
+{
+	return !(chip[0].irr & BIT(CASCADE)) == (chip[0].single || chip_request(&chip[1], false) < 0);
+}
+
 static void pic_load(void *opaque, struct state *s)
 {
 	struct pic *p = opaque;
@@ -369,6 +375,8 @@ static void pic_load(void *opaque, struct state *s)
 
 	for (int i = 0; i < 2; i++)
 		chip_load(&chip[i], i, s);
+	if (!s->error && !cascade_is_sound(chip))
+		s->error = true;
 	if (s->error)
 		return;
 	p->chip[0] = chip[0];

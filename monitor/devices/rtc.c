@@ -53,20 +53,19 @@
 #define C_UF	   0x10
 #define D_VRT	   0x80
 
-#define HOUR_PM	     0x80
-#define ALRM_ANY     0xc0 /* both bits: any value matches */
-#define CMOS_FIRST   0x10 /* behind the clock's registers */
-#define CMOS_EQUIP   0x14
-#define CMOS_BASE    0x15 /* KiB of base memory, 16 bits */
-#define CMOS_EXT     0x17 /* KiB above 1 MiB, 16 bits, at most 63 MiB; again at 30h */
-#define CMOS_EXT2    0x30
-#define CMOS_EXT16M  0x34 /* 64 KiB units above 16 MiB, 16 bits */
-#define CMOS_HIGH    0x5b /* 64 KiB units above 4 GiB, 24 bits */
-#define CMOS_SUM     0x2e /* of 10h..2dh, high byte first */
-#define OSC_HZ	     32768
-#define UPDATE_NS    2228000 /* UIP is set 244 us before an update, which takes 1984 us */
-#define ALARM_SEARCH 90000   /* seconds: an alarm that is not met within a day never is */
-#define OFFSET_MAX   (1ll << 40)
+#define HOUR_PM	    0x80
+#define ALRM_ANY    0xc0 /* both bits: any value matches */
+#define CMOS_FIRST  0x10 /* behind the clock's registers */
+#define CMOS_EQUIP  0x14
+#define CMOS_BASE   0x15 /* KiB of base memory, 16 bits */
+#define CMOS_EXT    0x17 /* KiB above 1 MiB, 16 bits, at most 63 MiB; again at 30h */
+#define CMOS_EXT2   0x30
+#define CMOS_EXT16M 0x34 /* 64 KiB units above 16 MiB, 16 bits */
+#define CMOS_HIGH   0x5b /* 64 KiB units above 4 GiB, 24 bits */
+#define CMOS_SUM    0x2e /* of 10h..2dh, high byte first */
+#define OSC_HZ	    32768
+#define UPDATE_NS   2228000 /* UIP is set 244 us before an update, which takes 1984 us */
+#define OFFSET_MAX  (1ll << 40)
 
 struct rtc {
 	struct vm *vm;
@@ -180,12 +179,24 @@ static bool alarm_matches(u8 alarm, u8 now)
 	return (alarm & ALRM_ANY) == ALRM_ANY || alarm == now;
 }
 
-/* The first second after `after` at which the alarm goes off; INT64_MAX if none does. At most ~150 steps. */
+/* Whether an alarm register is met by one of the values that the time has there. */
+static bool alarm_possible(const struct rtc *r, u8 reg, unsigned values)
+{
+	for (unsigned v = 0; v < values; v++)
+		if (alarm_matches(r->cmos[reg], reg == REG_HOUR_ALRM ? encode_hour(r, v) : encode(r, v)))
+			return true;
+	return false;
+}
+
+/* The first second after `after` at which the alarm goes off; INT64_MAX if none does. At most ~300 steps. */
 static s64 rtc_next_alarm(const struct rtc *r, s64 after)
 {
-	s64 t = after + 1, end = t + ALARM_SEARCH;
+	s64 t = after + 1;
 
-	while (t < end) {
+	/* Nonsense in one register would have the others tried for all of a day. */
+	if (!alarm_possible(r, REG_HOUR_ALRM, 24) || !alarm_possible(r, REG_MIN_ALRM, 60) || !alarm_possible(r, REG_SEC_ALRM, 60))
+		return INT64_MAX;
+	for (;;) {
 		unsigned s = (unsigned)(((t % 86400) + 86400) % 86400);
 
 		if (!alarm_matches(r->cmos[REG_HOUR_ALRM], encode_hour(r, s / 3600)))
@@ -197,7 +208,6 @@ static s64 rtc_next_alarm(const struct rtc *r, s64 after)
 		else
 			return t;
 	}
-	return INT64_MAX;
 }
 
 static bool rtc_updating(const struct rtc *r)
@@ -481,6 +491,9 @@ static void rtc_load(void *opaque, struct state *s)
 	offset = (s64)state_get_u64(s);
 	if (offset > OFFSET_MAX || offset < -OFFSET_MAX || seen_sec > OFFSET_MAX || seen_sec < -OFFSET_MAX)
 		s->error = true;
+	for (int i = 0; i <= REG_CENTURY; i++)
+		if (is_time_register(i) && cmos[i] && !(cmos[REG_B] & B_SET))
+			s->error = true;
 	if ((cmos[REG_A] & A_UIP) || (cmos[REG_C] & ~(C_IRQF | C_FLAGS)) || cmos[REG_D] != D_VRT)
 		s->error = true;
 	if (s->error)

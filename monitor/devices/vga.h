@@ -15,7 +15,7 @@ struct vga;
 struct pci_bus;
 
 #define VGA_MEMORY     (16u << 20)
-#define VGA_MAX_WIDTH  4096u /* 256 characters of 16 dots */
+#define VGA_MAX_WIDTH  4608u /* 256 characters of 9 dots, each shown twice */
 #define VGA_MAX_HEIGHT 2048u
 
 /* What vga_draw.c needs of the machine: registers, and where the beam reads. */

@@ -195,7 +195,9 @@ static inline void check_saved_state(struct rig *from, struct rig *to, const cha
 		for (int k = 0; a.len && k < 1 + i % 3; k++)
 			bad.data[(size_t)random() % a.len] = (u8)random();
 		rig_lock(to);
-		rig_load(to, name, &bad);
+		/* What is accepted is taken over, all of it. */
+		if (rig_load(to, name, &bad))
+			check_saves_as(to, name, &bad);
 		rig_unlock(to);
 		state_free(&bad);
 		if (i % 100 == 0)

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "monitor/block.h"
@@ -50,6 +51,22 @@ static inline struct image image_create(u64 sectors)
 	}
 	ck_assert_int_eq(ftruncate(i.fd, (off_t)(sectors * BLOCK_SECTOR)), 0);
 	return i;
+}
+
+/*
+ * From now on the host fails: flags O_WRONLY, and what opened the image cannot read it any more; O_RDONLY, and it cannot write. The test's
+ * own descriptor goes on working.
+ */
+static inline void image_break(const struct image *i, int flags)
+{
+	int broken = open("/dev/null", flags);
+	struct stat mine, other;
+
+	ck_assert(broken >= 0 && fstat(i->fd, &mine) == 0);
+	for (int fd = 0; fd < 1024; fd++)
+		if (fd != i->fd && fstat(fd, &other) == 0 && other.st_ino == mine.st_ino && other.st_dev == mine.st_dev)
+			ck_assert_int_eq(dup2(broken, fd), fd);
+	close(broken);
 }
 
 static inline void image_read(const struct image *i, u64 sector, u8 *buf)

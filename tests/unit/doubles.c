@@ -25,6 +25,17 @@ __attribute__((weak)) void vcpu_post(struct vcpu *v, struct vcpu_work *w)
 	vcpu_set_event(v, EV_WORK);
 }
 
+/* A vCPU that never runs need not be let go, and has no FPU state in registers. */
+__attribute__((weak)) void vcpu_unpause(struct vcpu *v)
+{
+	vcpu_clear_event(v, EV_PAUSE);
+}
+
+__attribute__((weak)) void fpu_save(struct vcpu *v)
+{
+	(void)v;
+}
+
 __attribute__((weak)) void smc_phys_write(struct vm *vm, u64 pa, size_t n)
 {
 	(void)vm;

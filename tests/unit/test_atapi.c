@@ -1,32 +1,17 @@
 /* ATAPI CD-ROM drives: the packet protocol of ATA/ATAPI-6, and MMC-3's commands. */
-#include "monitor/devices/ide.h"
-#include "monitor/devices/pci.h"
-#include "monitor/devices/sysctl.h"
-#include "tests/unit/disk_harness.h"
+#include "tests/unit/ide_harness.h"
 
 #define CD_SECTORS 601u /* the image ends in the middle of the last one */
-#define BM	   0xc000
-#define PRD	   0x1000u
-#define DATA	   0x10000u
 enum { DATA_PORT = 0x170, ERROR, COUNT, LOW, MID, HIGH, SELECT, STATUS, CONTROL = 0x376 };
-enum { BSY = 0x80, DRDY = 0x40, DSC = 0x10, DRQ = 8, ERR = 1 };
 
-static struct rig *rig;
-static struct image image;
 static struct block *disc;
-static struct wire wire[2];
 static u8 data[8192];
 
 static void plug(struct rig *r, struct block *b)
 {
-	struct ide_drive_config drives[2][2] = {{{IDE_NONE, NULL}, {IDE_NONE, NULL}}, {{IDE_CDROM, b}, {IDE_NONE, NULL}}};
-	const struct irq irqs[2] = {wire_irq(&wire[0]), wire_irq(&wire[1])};
+	const struct ide_drive_config drives[2][2] = {{{IDE_NONE, NULL}}, {{IDE_CDROM, b}}};
 
-	ide_create(r->vm, pci_create(r->vm, sysctl_create(r->vm)), irqs, drives);
-	io_write(r->vm, 0xcf8, 0x80000920, 4);
-	io_write(r->vm, 0xcfc, BM, 4);
-	io_write(r->vm, 0xcf8, 0x80000904, 4);
-	io_write(r->vm, 0xcfc, 5, 2);
+	ide_plug(r, drives);
 }
 
 static void setup(void)
@@ -36,12 +21,6 @@ static void setup(void)
 	disc = image_open(rig, &image, true, false);
 	memset(wire, 0, sizeof(wire));
 	plug(rig, disc);
-}
-
-static void teardown(void)
-{
-	rig_free(rig);
-	close(image.fd);
 }
 
 static void wait_for(void)
@@ -138,6 +117,134 @@ START_TEST(signature)
 	ck_assert_uint_eq(in8(rig, STATUS), 0);
 	ck_assert_uint_eq(in8(rig, ERROR), 1);
 	ck_assert_uint_eq(in8(rig, HIGH), 0xeb);
+}
+END_TEST
+
+START_TEST(identify_words)
+{
+	static const struct id_word words[] = {{0, 0x85c0},  {48, 0x0001}, {49, 0x0b00}, {53, 0x0006}, {63, 0x0407},
+					       {64, 0x0003}, {65, 120},	   {66, 120},	 {67, 120},    {68, 120},
+					       {71, 30},     {72, 30},	   {80, 0x007e}, {82, 0x4218}, {83, 0x4000},
+					       {84, 0x4000}, {85, 0x4218}, {87, 0x4000}, {88, 0x003f}, {93, 0x6001}};
+	static const u8 others[][2] = {{10, 19}, {23, 46}, {0, 0}};
+
+	out8(rig, SELECT, 0xa0);
+	out8(rig, STATUS, 0xa1);
+	for (unsigned k = 0; k < 512; k += 2) {
+		u32 w = io_read(rig->vm, DATA_PORT, 2);
+
+		data[k] = (u8)w;
+		data[k + 1] = (u8)(w >> 8);
+	}
+	check_id(data, words, ARRAY_SIZE(words), others);
+	check_id_text(data, 10, 10, "RG00003");
+	check_id_text(data, 23, 4, RINGER_VERSION);
+	check_id_text(data, 27, 20, "RINGER CD-ROM");
+	/* Transfer modes; what only disks have is aborted. */
+	out8(rig, ERROR, 3);
+	out8(rig, COUNT, 0x44);
+	out8(rig, STATUS, 0xef);
+	ck_assert(!(in8(rig, STATUS) & ERR));
+	for (u8 feature = 0x02; feature; feature = feature == 0x02 ? 0x82 : feature == 0x82 ? 0x55 : feature == 0x55 ? 0xaa : 0) {
+		out8(rig, ERROR, feature);
+		out8(rig, STATUS, 0xef);
+		ck_assert(in8(rig, STATUS) & ERR);
+	}
+	out8(rig, STATUS, 0xa1);
+	for (unsigned k = 0; k < 88; k++)
+		io_read(rig->vm, DATA_PORT, 2);
+	ck_assert_uint_eq(io_read(rig->vm, DATA_PORT, 2), 0x103f);
+}
+END_TEST
+
+/* The answers in full, as MMC-3 and SPC-2 lay them out. */
+START_TEST(answers)
+{
+	static const u8 inquiry[36] = "\x05\x80\x00\x21\x1f\0\0\0RINGER  CD-ROM          ";
+	static const u8 page_1[16] = {0, 14, 1, 0, 0, 0, 0, 0, 1, 6, 0, 5},
+			page_e[24] = {0, 22, 1, 0, 0, 0, 0, 0, 0x0e, 14, 4, 0, 0, 0, 0, 0, 1, 0xff, 2, 0xff};
+	static const u8 page_2a[28] = {0, 26, 1, 0, 0, 0, 0, 0, 0x2a, 18, 0, 0, 0x70, 0, 0x29, 0, 2, 0xc2, 0, 2, 2, 0, 2, 0xc2};
+	static const u8 toc_raw[48] = {0, 46, 1, 1,    1, 0x14, 0, 0xa0, 0, 0, 0, 0,  1, 0, 0,	  1, 0x14, 0, 0xa1, 0, 0, 0, 0, 1,
+				       0, 0,  1, 0x14, 0, 0xa2, 0, 0,	 0, 0, 0, 10, 1, 1, 0x14, 0, 1,	   0, 0,    0, 0, 0, 2, 0};
+	static const u8 information[34] = {0, 32, 0x0e, 1, 1, 1, 1, 0x20}, mechanism[8] = {0, 0, 0, 0, 0, 1}, subchannel[4] = {0, 0x15};
+	static const struct {
+		u8 packet[12];
+		const u8 *answer;
+		u8 n;
+	} cases[] = {
+		{{0x12, 0, 0, 0, 36}, inquiry, 32},
+		{{0x5a, 0, 0x01, 0, 0, 0, 0, 1, 0}, page_1, 16},
+		{{0x5a, 0, 0x0e, 0, 0, 0, 0, 1, 0}, page_e, 24},
+		{{0x5a, 0, 0x2a, 0, 0, 0, 0, 1, 0}, page_2a, 28},
+		{{0x43, 0, 2, 0, 0, 0, 0, 1, 0}, toc_raw, 48},
+		{{0x51, 0, 0, 0, 0, 0, 0, 1, 0}, information, 34},
+		{{0xbd, 0, 0, 0, 0, 0, 0, 0, 1, 0}, mechanism, 8},
+		{{0x42, 0, 0, 0, 0, 0, 0, 1, 0}, subchannel, 4},
+	};
+
+	for (unsigned k = 0; k < ARRAY_SIZE(cases); k++) {
+		/* What the drive sent before must not show through. */
+		PACKET(0xfffe, 0x28, 0, 0, 0, 0, 77, 0, 0, 2);
+		receive(0xfffe);
+		send(cases[k].packet, 0xfffe, false);
+		ck_assert_uint_ge(receive(0xfffe), cases[k].n);
+		for (unsigned at = 0; at < cases[k].n; at++)
+			ck_assert_msg(data[at] == cases[k].answer[at], "command %02x: byte %u is %02x, not %02x", cases[k].packet[0], at,
+				      data[at], cases[k].answer[at]);
+	}
+	/* All pages are those three. */
+	PACKET(0xfffe, 0x5a, 0, 0x3f, 0, 0, 0, 0, 1, 0);
+	ck_assert_uint_eq(receive(0xfffe), 8 + 8 + 16 + 20);
+	ck_assert(!memcmp(data + 8, page_1 + 8, 8) && !memcmp(data + 16, page_e + 8, 16) && !memcmp(data + 32, page_2a + 8, 20));
+	PACKET(0xfffe, 0x5a, 0, 0xc1, 0, 0, 0, 0, 1, 0);
+	failed(5, 0x39);
+	/* Vital product data there are none; EVPD is bit 0 of byte 1 alone. */
+	PACKET(0xfffe, 0x12, 1, 0, 0, 36);
+	failed(5, 0x24);
+	PACKET(0xfffe, 0x12, 0, 1, 0, 36);
+	ck_assert_uint_eq(receive(0xfffe), 36);
+	/* MODE SELECT takes its parameters, and that is all. */
+	PACKET(0xfffe, 0x55, 0x10, 0, 0, 0, 0, 0, 0, 8);
+	ck_assert(in8(rig, CONTROL) & DRQ);
+	ck_assert_uint_eq(in8(rig, COUNT), 0);
+	for (unsigned k = 0; k < 4; k++)
+		io_write(rig->vm, DATA_PORT, 0, 2);
+	good();
+}
+END_TEST
+
+START_TEST(power)
+{
+	for (int how = 0; how < 3; how++) {
+		out8(rig, SELECT, 0xa0);
+		out8(rig, STATUS, 0xe0);
+		in8(rig, STATUS);
+		out8(rig, STATUS, 0xe5);
+		ck_assert_uint_eq(in8(rig, COUNT), 0x00);
+		/* Reading wakes it, and so does a reset. */
+		if (how == 0) {
+			PACKET(2048, 0x28, 0, 0, 0, 0, 10, 0, 0, 1);
+			ck_assert_uint_eq(receive(2048), 2048);
+		} else if (how == 1) {
+			out8(rig, CONTROL, 4);
+			out8(rig, CONTROL, 0);
+		} else {
+			out8(rig, STATUS, 0x08);
+		}
+		out8(rig, STATUS, 0xe5);
+		ck_assert_uint_eq(in8(rig, COUNT), 0xff);
+	}
+}
+END_TEST
+
+/* An error of the host's */
+START_TEST(read_errors)
+{
+	image_break(&image, O_WRONLY);
+	PACKET(0xfffe, 0x28, 0, 0, 0, 0, 1, 0, 0, 1);
+	failed(3, 0x11);
+	PACKET(0xfffe, 0x00);
+	good();
 }
 END_TEST
 
@@ -281,12 +388,9 @@ END_TEST
 START_TEST(dma)
 {
 	const u8 read[12] = {0x28, 0, 0, 0, 0, 5, 0, 0, 100};
-	u32 d[4] = {DATA, 0, DATA + 0x10000, 0x80000000u};
 
-	rig_lock(rig);
-	phys_write(rig->vm, PRD, d, sizeof(d));
-	rig_unlock(rig);
-	d[2] += 0x10000;
+	prd(0, DATA, 0);
+	prd(1, DATA + 0x10000, 0x80000000u);
 	io_write(rig->vm, BM + 12, PRD, 4);
 	send(read, 0, true);
 	out8(rig, BM + 8, 9);
@@ -294,25 +398,19 @@ START_TEST(dma)
 	/* 200 KiB do not fit 128: the drive waits for more table. */
 	ck_assert(in8(rig, CONTROL) & DRQ);
 	out8(rig, BM + 8, 0);
-	rig_lock(rig);
-	phys_write(rig->vm, PRD, d + 2, 8);
-	rig_unlock(rig);
+	prd(0, DATA + 0x20000, 0x80000000u);
 	ck_assert(!wire[1].level);
 	out8(rig, BM + 8, 9);
 	wait_for();
 	ck_assert(in8(rig, CONTROL) & DRQ);
-	d[0] = DATA + 0x30000;
-	d[1] = 0x80000000u | 100 * 2048 % 65536;
-	rig_lock(rig);
-	phys_write(rig->vm, PRD, d, 8);
-	rig_unlock(rig);
+	prd(0, DATA + 0x30000, 0x80000000u | 100 * 2048 % 65536);
 	out8(rig, BM + 8, 0);
 	out8(rig, BM + 8, 9);
 	wait_for();
 	ck_assert_uint_eq(in8(rig, BM + 10) & 7, 4);
 	good();
 	for (u32 k = 0; k < 400; k++)
-		ck_assert(is_sector(ram_ptr(&rig->vm->mem, DATA + k * 512), 20 + k));
+		ck_assert(ram_is_sector(DATA + k * 512, 20 + k));
 }
 END_TEST
 
@@ -385,6 +483,10 @@ Suite *atapi_suite(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, signature);
+	tcase_add_test(t, identify_words);
+	tcase_add_test(t, answers);
+	tcase_add_test(t, power);
+	tcase_add_test(t, read_errors);
 	tcase_add_test(t, who_and_what);
 	tcase_add_test(t, reading);
 	tcase_add_test(t, raw_sectors);

@@ -123,6 +123,24 @@ START_TEST(modes)
 }
 END_TEST
 
+/* Each channel has its own page register. */
+START_TEST(pages)
+{
+	u8 byte;
+	bool tc;
+
+	for (unsigned n = 0; n < 4; n++)
+		program(n, 0x44, 0x100000 * (n + 1) + 0x50000 + n, 0);
+	for (unsigned n = 0; n < 4; n++) {
+		byte = (u8)(0x80 + n);
+		ck_assert_uint_eq(transfer(n, &byte, 1, &tc), 1);
+		ck_assert_uint_eq(ram[0x100000 * (n + 1) + 0x50000 + n], 0x80 + n);
+		/* It has masked itself, and no other. */
+		ck_assert_uint_eq(in8(rig, 0x0f), 0xf0 | ((2u << n) - 1));
+	}
+}
+END_TEST
+
 START_TEST(words)
 {
 	u8 buf[8] = {1, 2, 3, 4, 5, 6, 7, 8};
@@ -193,7 +211,8 @@ START_TEST(saved_state)
 	struct rig *other = rig_create();
 
 	dma8237_create(other->vm);
-	program(2, 0x54, 0x123456, 0x789a);
+	for (unsigned n = 0; n < 4; n++)
+		program(n, 0x54, 0x123456, 0x789a);
 	out8(rig, 0x04, 0x11);
 	/* Port 80h and the page registers that no channel uses hold what is written. */
 	for (u16 p = 0x80; p <= 0x8f; p++)
@@ -216,6 +235,7 @@ Suite *dma8237_suite(void)
 	tcase_add_test(t, to_memory);
 	tcase_add_test(t, page_wraps);
 	tcase_add_test(t, modes);
+	tcase_add_test(t, pages);
 	tcase_add_test(t, words);
 	tcase_add_test(t, masks);
 	tcase_add_test(t, saved_state);

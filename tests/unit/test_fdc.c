@@ -78,6 +78,14 @@ static void sense(u8 st0, u8 track)
 	ck_assert_uint_eq(result[1], track);
 }
 
+/* The same where another command's interrupt may have gone already. */
+static void sense_any(u8 st0)
+{
+	SEND(8);
+	get(2);
+	ck_assert_uint_eq(result[0], st0);
+}
+
 static void seek(u8 track)
 {
 	SEND(0x0f, 0, track);
@@ -367,6 +375,122 @@ START_TEST(settings)
 }
 END_TEST
 
+START_TEST(status_registers)
+{
+	/* SRA: no second drive, no index, not protected; track 0 low-active; the interrupt. SRB: motors and select as in DOR. */
+	ck_assert_uint_eq(in8(rig, SRA), 0x46);
+	seek(5);
+	ck_assert_uint_eq(in8(rig, SRA), 0x56);
+	SEND(7, 0);
+	rig_advance(rig, 5 * MS);
+	ck_assert_uint_eq(in8(rig, SRA), 0xc6);
+	sense(0x20, 0);
+	for (unsigned dor = 0; dor < 0x40; dor++) {
+		out8(rig, DOR, (u8)(dor | 0x0c));
+		ck_assert_uint_eq(in8(rig, DOR), dor | 0x0c);
+		ck_assert_uint_eq(in8(rig, SRA + 1), 0xc0 | (dor & 1) << 5 | (dor >> 4));
+		ck_assert_uint_eq(in8(rig, DIR), dor & 3 ? 0x80 : 0);
+	}
+}
+END_TEST
+
+/* In reset, and until it has ended, nothing is a command. */
+START_TEST(deaf_in_reset)
+{
+	out8(rig, DOR, 0x18);
+	out8(rig, FIFO, 0x0f);
+	out8(rig, DOR, 0x1c);
+	ck_assert_uint_eq(in8(rig, MSR), 0);
+	out8(rig, FIFO, 0x0f);
+	rig_advance(rig, MS);
+	for (int k = 0; k < 4; k++) {
+		SEND(8);
+		get(2);
+	}
+	SEND(0x10);
+	get(1);
+	ck_assert_uint_eq(result[0], 0x90);
+}
+END_TEST
+
+/* A command that is cut short by a reset, at each of its bytes and while its request is with the worker, leaves nothing behind. */
+START_TEST(cut_short)
+{
+	static const u8 read[9] = {0xe6, 0, 0, 0, 1, 2, 18, 0x1b, 0xff};
+
+	for (unsigned n = 1; n <= 9; n++) {
+		memset(buffer(0), 0, 512);
+		dma(0x44, 512);
+		for (unsigned k = 0; k < n; k++)
+			out8(rig, FIFO, read[k]);
+		out8(rig, DOR, 0x18);
+		ck_assert_uint_eq(in8(rig, 0x08) & 0x40, 0);
+		out8(rig, DOR, 0x1c);
+		settle(rig, disk);
+		rig_advance(rig, MS);
+		ck_assert_uint_eq(in8(rig, MSR), 0x80);
+		for (u8 k = 0; k < 4; k++)
+			sense_any(0xc0 | k);
+		ck_assert(!wire.level);
+		ck_assert_uint_eq(*(buffer(0) + 9), 0);
+	}
+	SEND(0x66, 0, 0, 0, 1, 2, 18, 0x1b, 0xff);
+	ended(0, 0, 0, 0, 0, 2);
+	ck_assert(is_sector(buffer(0), 0));
+}
+END_TEST
+
+START_TEST(io_errors)
+{
+	image_break(&image, O_WRONLY);
+	dma(0x44, 512);
+	SEND(0x66, 0, 0, 0, 3, 2, 18, 0x1b, 0xff);
+	ck_assert_uint_eq(in8(rig, 0x08) & 0x40, 0);
+	ended(0x40, 0x20, 0x20, 0, 0, 3);
+	/* The drive asks for DMA as long as it waits, and no longer. */
+	dma(0x48, 512);
+	out8(rig, 0x0a, 6);
+	SEND(0x45, 0, 0, 0, 3, 2, 18, 0x1b, 0xff);
+	ck_assert_uint_eq(in8(rig, 0x08) & 0x40, 0x40);
+	out8(rig, 0x0a, 2);
+	settle(rig, disk);
+	ck_assert_uint_eq(in8(rig, 0x08) & 0x40, 0);
+	ck_assert(wire.level);
+	get(7);
+}
+END_TEST
+
+START_TEST(bad_formats)
+{
+	u8 sector[512];
+
+	out8(rig, DIR, 2);
+	SEND(0x4d, 0, 2, 18, 0x54, 0xf6);
+	ck_assert(wire.level);
+	get(7);
+	ck_assert(result[0] == 0x40 && result[1] == 0x01);
+	out8(rig, DIR, 0);
+	/* Other sizes, no sectors at all, identifiers that are not the track's, and half a one. */
+	static const u8 ids[][4] = {{1, 0, 1, 2}, {0, 1, 1, 2}, {0, 0, 0, 2}, {0, 0, 19, 2}, {0, 0, 1, 3}};
+
+	SEND(0x4d, 0, 3, 18, 0x54, 0xf6);
+	get(7);
+	ck_assert(result[0] == 0x40 && result[1] == 0x04);
+	SEND(0x4d, 0, 2, 0, 0x54, 0xf6);
+	get(7);
+	ck_assert(result[0] == 0x40 && result[1] == 0x04);
+	for (unsigned k = 0; k <= ARRAY_SIZE(ids); k++) {
+		memcpy(buffer(0), ids[k % ARRAY_SIZE(ids)], 4);
+		dma(0x48, k < ARRAY_SIZE(ids) ? 4 : 3);
+		SEND(0x4d, 0, 2, 18, 0x54, 0xf6);
+		get(7);
+		ck_assert(result[0] == 0x40 && result[1] == 0x04);
+	}
+	image_read(&image, 0, sector);
+	ck_assert(is_sector(sector, 0));
+}
+END_TEST
+
 START_TEST(formats)
 {
 	static const struct {
@@ -464,6 +588,11 @@ Suite *fdc_suite(void)
 	tcase_add_test(t, scan);
 	tcase_add_test(t, without_dma);
 	tcase_add_test(t, settings);
+	tcase_add_test(t, status_registers);
+	tcase_add_test(t, deaf_in_reset);
+	tcase_add_test(t, cut_short);
+	tcase_add_test(t, io_errors);
+	tcase_add_test(t, bad_formats);
 	tcase_add_test(t, formats);
 	tcase_add_test(t, short_image);
 	tcase_add_test(t, saved_state);

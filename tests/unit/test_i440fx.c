@@ -72,6 +72,99 @@ START_TEST(identities)
 }
 END_TEST
 
+/* Configuration spaces in full: values after a reset, and what can be written. All else is zero and stays so. */
+START_TEST(configuration_spaces)
+{
+	static const struct {
+		u8 devfn, reg;
+		u32 value, writable;
+	} expect[] = {
+		{0x00, 0x00, 0x12378086, 0},
+		{0x00, 0x04, 0x02000006, 0x547},
+		{0x00, 0x08, 0x06000002, 0},
+		{0x00, 0x0c, 0, 0xff},
+		{0x00, 0x3c, 0, 0xff},
+		{0x00, 0x58, 0, 0x33333000},
+		{0x00, 0x5c, 0, 0x33333333},
+		{0x00, 0x70, 0x00020000, 0}, /* SMRAM's bits have a lock: smram_lock */
+		{0x08, 0x00, 0x70008086, 0},
+		{0x08, 0x04, 0x02000007, 0x547},
+		{0x08, 0x08, 0x06010000, 0},
+		{0x08, 0x0c, 0x00800000, 0xff},
+		{0x08, 0x3c, 0, 0xff},
+		{0x08, 0x4c, 0x0003004d, 0x01ff00ff},
+		{0x08, 0x60, 0x80808080, 0x8f8f8f8f},
+		{0x08, 0x68, 0x00000200, 0xfffffe00},
+		{0x08, 0x70, 0x00000080, 0xcf},
+		{0x08, 0x74, 0x0c0c0000, 0x8f8f0000},
+		{0x08, 0x78, 0x00000002, 0xffff},
+		{0x08, 0x80, 0, 0x000f00ff},
+		{0x08, 0xa0, 0x00000008, 0xffff001f},
+		{0x08, 0xa4, 0, 0xffffffff},
+		{0x08, 0xa8, 0x0000000f, 0xff},
+		{0x09, 0x00, 0x70108086, 0},
+		{0x09, 0x04, 0x02800000, 0x547},
+		{0x09, 0x08, 0x01018000, 0},
+		{0x09, 0x0c, 0, 0xff},
+		{0x09, 0x20, 0x00000001, 0xfffffff0},
+		{0x09, 0x3c, 0, 0xff},
+		{0x09, 0x40, 0x80008000, 0xffffffff},
+		{0x09, 0x44, 0, 0xff},
+		{0x0b, 0x00, 0x71138086, 0},
+		{0x0b, 0x04, 0x02800000, 0x547},
+		{0x0b, 0x08, 0x06800003, 0},
+		{0x0b, 0x0c, 0, 0xff},
+		{0x0b, 0x3c, 0x00000109, 0xff},
+		{0x0b, 0x40, 0x00000001, 0xffc0},
+		{0x0b, 0x58, 0x02000000, 0},
+		{0x0b, 0x80, 0, 1},
+		{0x10, 0x00, 0x11111234, 0},
+		{0x10, 0x04, 0, 0x547},
+		{0x10, 0x08, 0x03000002, 0},
+		{0x10, 0x0c, 0, 0xff},
+		{0x10, 0x10, 0x00000008, 0xff000000},
+		{0x10, 0x18, 0, 0xfffff000},
+		{0x10, 0x2c, 0x11001af4, 0},
+		{0x10, 0x30, 0, 0xffff0001},
+		{0x10, 0x3c, 0, 0xff},
+	};
+	static const u8 functions[] = {0x00, 0x08, 0x09, 0x0b, 0x10};
+	struct rig *was = rig;
+
+	rig = rig_create();
+	rig->vm->opt.kernel = "none";
+	rig->vm->opt.vga = true;
+	machine_init(rig->vm);
+	for (unsigned f = 0; f < ARRAY_SIZE(functions); f++) {
+		for (unsigned reg = 0; reg < 256; reg += 4) {
+			u32 value = 0, writable = 0;
+
+			for (unsigned k = 0; k < ARRAY_SIZE(expect); k++) {
+				if (expect[k].devfn == functions[f] && expect[k].reg == reg) {
+					value = expect[k].value;
+					writable = expect[k].writable;
+				}
+			}
+			ck_assert_msg(config_in(functions[f], reg, 4) == value, "%02x.%02x is %08x", functions[f], reg,
+				      config_in(functions[f], reg, 4));
+			config_out(functions[f], reg, 0xffffffff, 4);
+			u32 ones = config_in(functions[f], reg, 4);
+
+			config_out(functions[f], reg, 0, 4);
+			u32 zeros = config_in(functions[f], reg, 4);
+
+			/* The ROM is there if the host has its image. */
+			if (functions[f] == 0x10 && reg == 0x30 && !ones)
+				writable = 0;
+			ck_assert_msg((ones ^ zeros) == writable, "%02x.%02x: %08x can be written", functions[f], reg, ones ^ zeros);
+			config_out(functions[f], reg, value, 4);
+		}
+	}
+	rig_free(rig);
+	rig = was;
+}
+END_TEST
+
 /* Each PAM nibble: reads and writes of its area go to RAM or not, and the neighbours' do not change. */
 START_TEST(shadow_ram)
 {
@@ -240,6 +333,7 @@ Suite *i440fx_suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, identities);
+	tcase_add_test(t, configuration_spaces);
 	tcase_add_test(t, shadow_ram);
 	tcase_add_test(t, shadow_and_reset);
 	tcase_add_test(t, smram_lock);

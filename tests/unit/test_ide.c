@@ -1,34 +1,17 @@
 /* IDE disks behind a PIIX3: registers, PIO and DMA commands as ATA/ATAPI-6 has them, the bus master with tables of every kind. */
-#include "monitor/devices/ide.h"
-#include "monitor/devices/pci.h"
-#include "monitor/devices/sysctl.h"
-#include "tests/unit/disk_harness.h"
+#include "tests/unit/ide_harness.h"
 
 #define SECTORS 70000u
-#define BM	0xc000
-#define PRD	0x1000u
-#define DATA	0x10000u
 enum { DATA_PORT = 0x1f0, ERROR, COUNT, LOW, MID, HIGH, SELECT, STATUS, CONTROL = 0x3f6 };
-enum { BSY = 0x80, DRDY = 0x40, DSC = 0x10, DRQ = 8, ERR = 1 };
 
-static struct rig *rig;
-static struct image image;
 static struct block *disk;
-static struct wire wire[2];
 static struct ide *ide;
 
 static void plug(struct rig *r, struct block *b)
 {
-	struct ide_drive_config drives[2][2] = {{{IDE_DISK, b}}};
-	const struct irq irqs[2] = {wire_irq(&wire[0]), wire_irq(&wire[1])};
-	struct pci_bus *bus = pci_create(r->vm, sysctl_create(r->vm));
+	const struct ide_drive_config drives[2][2] = {{{IDE_DISK, b}}};
 
-	ide = ide_create(r->vm, bus, irqs, drives);
-	/* BAR 4, ports, bus master */
-	io_write(r->vm, 0xcf8, 0x80000920, 4);
-	io_write(r->vm, 0xcfc, BM, 4);
-	io_write(r->vm, 0xcf8, 0x80000904, 4);
-	io_write(r->vm, 0xcfc, 5, 2);
+	ide = ide_plug(r, drives);
 }
 
 static void setup(void)
@@ -38,12 +21,6 @@ static void setup(void)
 	disk = image_open(rig, &image, false, false);
 	memset(wire, 0, sizeof(wire));
 	plug(rig, disk);
-}
-
-static void teardown(void)
-{
-	rig_free(rig);
-	close(image.fd);
 }
 
 static u8 status(void)
@@ -145,6 +122,32 @@ START_TEST(reset_state)
 }
 END_TEST
 
+/* A drive that is held in reset takes no command, and has none when it is let go. */
+START_TEST(commands_in_reset)
+{
+	static const u8 commands[] = {0xec, 0x20, 0xc8, 0x30, 0x90, 0xe7};
+	struct state s;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
+		in8(rig, STATUS);
+		out8(rig, CONTROL, 0x04);
+		command(commands[i], 0, 1);
+		ck_assert_uint_eq(status(), BSY);
+		ck_assert(!wire[0].level);
+		out8(rig, CONTROL, 0x00);
+		settle(rig, disk);
+		ck_assert_uint_eq(status(), DRDY | DSC);
+		ck_assert(!wire[0].level);
+		ck_assert_uint_eq(io_read(rig->vm, DATA_PORT, 4), 0);
+		rig_lock(rig);
+		rig_save(rig, "ide", &s);
+		ck_assert(rig_load(rig, "ide", &s));
+		rig_unlock(rig);
+		state_free(&s);
+	}
+}
+END_TEST
+
 START_TEST(identify)
 {
 	u8 id[512];
@@ -165,6 +168,196 @@ START_TEST(identify)
 	ck_assert_uint_eq(word(id, 83) & 0x0400, 0x0400);
 	command(0xa1, 0, 0);
 	ABORTED;
+}
+END_TEST
+
+/* All of the data, as ATA-6's table 27 has its words. */
+START_TEST(identify_words)
+{
+	static const struct id_word words[] = {{0, 0x0040},  {47, 0x8010}, {48, 0x0001}, {49, 0x0b00}, {50, 0x4000}, {51, 0x0200},
+					       {52, 0x0200}, {53, 0x0007}, {59, 0x0110}, {63, 0x0407}, {64, 0x0003}, {65, 120},
+					       {66, 120},    {67, 120},	   {68, 120},	 {80, 0x007e}, {82, 0x4068}, {83, 0x7400},
+					       {84, 0x4040}, {85, 0x4068}, {86, 0x3400}, {87, 0x4040}, {88, 0x003f}, {93, 0x6001}};
+	static const u8 others[][2] = {{1, 1}, {3, 3}, {6, 6}, {10, 19}, {23, 46}, {54, 58}, {60, 61}, {100, 103}, {0, 0}};
+	struct chs g;
+	u8 id[512];
+
+	command(0xec, 0, 0);
+	read_data(id, 512);
+	check_id(id, words, ARRAY_SIZE(words), others);
+	check_id_text(id, 10, 10, "RG00001");
+	check_id_text(id, 23, 4, RINGER_VERSION);
+	check_id_text(id, 27, 20, "RINGER HARDDISK");
+	ide_geometry(ide, 0, 0, &g);
+	ck_assert(word(id, 54) == g.cylinders && word(id, 55) == g.heads && word(id, 56) == g.sectors);
+	ck_assert_uint_eq(word(id, 57) | (u32)word(id, 58) << 16, g.cylinders * g.heads * g.sectors);
+	ck_assert_uint_eq(word(id, 101) | word(id, 102) | word(id, 103), 1);
+	/* What the guest sets shows. */
+	static const struct {
+		u8 feature, count;
+		u8 word;
+		u16 value;
+	} sets[] = {{0x55, 0, 85, 0x4028},    {0xaa, 0, 85, 0x4068},	{0x82, 0, 85, 0x4048},
+		    {0x02, 0, 85, 0x4068},    {0x03, 0x45, 88, 0x203f}, {0x03, 0x20, 63, 0x0107},
+		    {0x03, 0x0c, 63, 0x0107}, {0x03, 0x01, 63, 0x0107}, {0x66, 0, 85, 0x4068}};
+
+	for (unsigned k = 0; k < ARRAY_SIZE(sets); k++) {
+		out8(rig, ERROR, sets[k].feature);
+		command(0xef, 0, sets[k].count);
+		OK;
+		command(0xec, 0, 0);
+		read_data(id, 512);
+		ck_assert_uint_eq(word(id, sets[k].word), sets[k].value);
+	}
+	static const u8 bad[][2] = {{0x03, 0x02}, {0x03, 0x0d}, {0x03, 0x23}, {0x03, 0x46}, {0x03, 0x10}, {0x99, 0}};
+
+	for (unsigned k = 0; k < ARRAY_SIZE(bad); k++) {
+		out8(rig, ERROR, bad[k][0]);
+		command(0xef, 0, bad[k][1]);
+		ABORTED;
+	}
+}
+END_TEST
+
+START_TEST(power)
+{
+	/* STANDBY and SLEEP, in both codes; then what wakes it. */
+	static const u8 asleep[] = {0x94, 0x96, 0x99, 0xe0, 0xe2, 0xe6}, awake[] = {0x95, 0x97, 0xe1, 0xe3};
+
+	for (unsigned k = 0; k < ARRAY_SIZE(asleep); k++) {
+		for (unsigned how = 0; how <= ARRAY_SIZE(awake); how++) {
+			command(asleep[k], 0, 0);
+			OK;
+			command(0xe5, 0, 7);
+			ck_assert_uint_eq(in8(rig, COUNT), 0x00);
+			OK;
+			command(how < ARRAY_SIZE(awake) ? awake[how] : 0x40, 0, 1);
+			OK;
+			command(0x98, 0, 7);
+			ck_assert_uint_eq(in8(rig, COUNT), 0xff);
+			OK;
+		}
+	}
+}
+END_TEST
+
+/* Errors of the host's end the command, and the registers say where it was. */
+START_TEST(io_errors)
+{
+	static const u8 reads[] = {0x20, 0x40, 0xc4};
+
+	image_break(&image, O_WRONLY);
+	for (unsigned k = 0; k < ARRAY_SIZE(reads); k++) {
+		command(reads[k], 0x10345, 3);
+		ends_with(DRDY | DSC | ERR, 0x40);
+		ck_assert_uint_eq(in8(rig, LOW) | in8(rig, MID) << 8 | in8(rig, HIGH) << 16, 0x10345);
+		ck_assert_uint_eq(in8(rig, SELECT) & 0x4f, 0x40);
+		ck_assert_uint_eq(io_read(rig->vm, DATA_PORT, 2), 0);
+	}
+	command_ext(0x24, 0xabcd, 300);
+	ends_with(DRDY | DSC | ERR, 0x40);
+	ck_assert_uint_eq(in8(rig, LOW) | in8(rig, MID) << 8, 0xabcd);
+	out8(rig, CONTROL, 0x80);
+	ck_assert_uint_eq(in8(rig, LOW) | in8(rig, MID) | in8(rig, HIGH), 0);
+	out8(rig, CONTROL, 0);
+	/* By cylinder, head and sector */
+	out8(rig, COUNT, 2);
+	out8(rig, LOW, 9);
+	out8(rig, MID, 3);
+	out8(rig, HIGH, 0);
+	out8(rig, SELECT, 0xa5);
+	out8(rig, STATUS, 0x20);
+	settle(rig, disk);
+	ends_with(DRDY | DSC | ERR, 0x40);
+	ck_assert(in8(rig, LOW) == 9 && in8(rig, MID) == 3 && in8(rig, HIGH) == 0 && in8(rig, SELECT) == 0xa5);
+}
+END_TEST
+
+START_TEST(io_errors_of_writes)
+{
+	u8 buf[512] = {0};
+
+	image_break(&image, O_RDONLY);
+	command(0x30, 77, 2);
+	write_data(buf, 512);
+	/* Both sectors are one chunk. */
+	write_data(buf, 512);
+	ABORTED;
+	ck_assert_uint_eq(in8(rig, LOW), 77);
+}
+END_TEST
+
+/* Two drives on a channel: both hear, the selected one speaks. */
+START_TEST(two_drives)
+{
+	struct rig *r = rig;
+	struct image images[2] = {image_create(100), image_create(64)};
+	struct block *old = disk, *first, *second;
+	u8 id[512];
+
+	rig = rig_create();
+	first = image_open(rig, &images[0], false, false);
+	second = image_open(rig, &images[1], false, false);
+	const struct ide_drive_config drives[2][2] = {{{IDE_DISK, first}, {IDE_DISK, second}}};
+
+	ide_plug(rig, drives);
+	for (unsigned unit = 0; unit < 2; unit++) {
+		disk = unit ? second : first;
+		out8(rig, SELECT, (u8)(0xe0 | unit << 4));
+		ck_assert_uint_eq(in8(rig, SELECT), 0xe0 | unit << 4);
+		out8(rig, STATUS, 0xec);
+		read_data(id, 512);
+		check_id_text(id, 10, 10, unit ? "RG00002" : "RG00001");
+		ck_assert_uint_eq(word(id, 60) | (u32)word(id, 61) << 16, unit ? 64 : 100);
+		ck_assert(!wire[0].level || (in8(rig, STATUS), !wire[0].level));
+	}
+	/* Selecting the other one takes the interrupt's line, and gives the transfer up. */
+	disk = first;
+	command(0x20, 5, 1);
+	ck_assert(wire[0].level);
+	out8(rig, SELECT, 0xf0);
+	ck_assert(!wire[0].level);
+	ck_assert_uint_eq(status(), DRDY | DSC);
+	out8(rig, SELECT, 0xe0);
+	ck_assert_uint_eq(status(), DRDY | DSC);
+	ck_assert_uint_eq(io_read(rig->vm, DATA_PORT, 2), 0);
+	/* A reset selects the first. */
+	out8(rig, SELECT, 0xf0);
+	out8(rig, CONTROL, 4);
+	ck_assert_uint_eq(status(), BSY);
+	out8(rig, CONTROL, 0);
+	ck_assert_uint_eq(in8(rig, SELECT) & 0x10, 0);
+	out8(rig, SELECT, 0xf0);
+	out8(rig, STATUS, 0x90);
+	ck_assert_uint_eq(in8(rig, SELECT) & 0x10, 0);
+	ck_assert(wire[0].level);
+	rig_free(rig);
+	rig = r;
+	disk = old;
+	close(images[0].fd);
+	close(images[1].fd);
+}
+END_TEST
+
+/* The function's header, and which of it can be written. */
+START_TEST(configuration)
+{
+	static const struct {
+		u8 reg;
+		u32 value;
+	} header[] = {{0x00, 0x70108086}, {0x08, 0x01018000}, {0x40, 0x80008000}, {0x44, 0}, {0x20, BM | 1}};
+
+	for (unsigned k = 0; k < ARRAY_SIZE(header); k++) {
+		io_write(rig->vm, 0xcf8, IDE_CONFIG | header[k].reg, 4);
+		ck_assert_uint_eq(io_read(rig->vm, 0xcfc, 4), header[k].value);
+	}
+	io_write(rig->vm, 0xcf8, IDE_CONFIG | 4, 4);
+	ck_assert_uint_eq(io_read(rig->vm, 0xcfc, 4) >> 16, 0x0280);
+	/* Each bit of IDETIM by itself; only bit 15 decodes. */
+	for (unsigned bit = 0; bit < 16; bit++) {
+		ide_config(rig, 0x40, 1u << bit, 2);
+		ck_assert_uint_eq(status(), bit == 15 ? DRDY | DSC : 0xff);
+	}
 }
 END_TEST
 
@@ -376,15 +569,6 @@ END_TEST
 
 /* ---- bus master ---- */
 
-static void prd(unsigned n, u32 addr, u32 count)
-{
-	u32 d[2] = {addr, count};
-
-	rig_lock(rig);
-	phys_write(rig->vm, PRD + 8 * n, d, 8);
-	rig_unlock(rig);
-}
-
 static void dma(u8 what, u32 lba, u8 count, bool read)
 {
 	out8(rig, BM, 0);
@@ -393,11 +577,6 @@ static void dma(u8 what, u32 lba, u8 count, bool read)
 	command(what, lba, count);
 	out8(rig, BM, read ? 9 : 1);
 	settle(rig, disk);
-}
-
-static bool ram_is_sector(u32 addr, u64 n)
-{
-	return is_sector(ram_ptr(&rig->vm->mem, addr), n);
 }
 
 START_TEST(dma_read)
@@ -499,8 +678,7 @@ START_TEST(dma_absurd)
 	/* Not allowed to master. */
 	out8(rig, BM, 0);
 	prd(0, DATA, 0x80000200);
-	io_write(rig->vm, 0xcf8, 0x80000904, 4);
-	io_write(rig->vm, 0xcfc, 1, 2);
+	ide_config(rig, 0x04, 1, 2);
 	dma(0xc8, 0, 1, true);
 	ck_assert_uint_eq(in8(rig, BM + 2) & 3, 2);
 	ck_assert(!wire[0].level);
@@ -510,15 +688,13 @@ END_TEST
 START_TEST(ports_follow_the_chipset)
 {
 	/* IDETIM: the channel's ports are not decoded. */
-	io_write(rig->vm, 0xcf8, 0x80000940, 4);
-	io_write(rig->vm, 0xcfc, 0, 2);
+	ide_config(rig, 0x40, 0, 2);
 	ck_assert_uint_eq(status(), 0xff);
 	ck_assert_uint_eq(in8(rig, STATUS), 0xff);
-	io_write(rig->vm, 0xcfc, 0x8000, 2);
+	ide_config(rig, 0x40, 0x8000, 2);
 	ck_assert_uint_eq(status(), DRDY | DSC);
 	/* BAR 4 moves. */
-	io_write(rig->vm, 0xcf8, 0x80000920, 4);
-	io_write(rig->vm, 0xcfc, 0xd000, 4);
+	ide_config(rig, 0x20, 0xd000, 4);
 	ck_assert_uint_eq(in8(rig, BM + 2), 0xff);
 	io_write(rig->vm, 0xd004, 0x12345679, 4);
 	ck_assert_uint_eq(io_read(rig->vm, 0xd004, 4), 0x12345678);
@@ -533,6 +709,7 @@ START_TEST(saved_state)
 	u8 buf[512];
 
 	plug(other, b);
+	out8(rig, BM + 2, 0x60); /* the drives can do DMA: for the guest's own use */
 	/* In the middle of the second sector. */
 	command(0x20, 33, 2);
 	read_data(buf, 512);
@@ -574,7 +751,14 @@ Suite *ide_suite(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, reset_state);
+	tcase_add_test(t, commands_in_reset);
 	tcase_add_test(t, identify);
+	tcase_add_test(t, identify_words);
+	tcase_add_test(t, power);
+	tcase_add_test(t, io_errors);
+	tcase_add_test(t, io_errors_of_writes);
+	tcase_add_test(t, two_drives);
+	tcase_add_test(t, configuration);
 	tcase_add_test(t, pio_read);
 	tcase_add_test(t, cylinders);
 	tcase_add_test(t, multiple);

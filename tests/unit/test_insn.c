@@ -39,17 +39,17 @@ START_TEST(classes)
 		const char *handler;
 		int row; /* of the seventeen, or -1 */
 	} cases[] = {
-		{{0x01, 0xd8}, INSN_IDENTITY, "lower_generic", -1},	      /* add eax, ebx */
-		{{0x01, 0x18}, INSN_MEMORY, "lower_generic", -1},	      /* add [eax], ebx */
-		{{0x8d, 0x00}, INSN_IDENTITY, "lower_lea", -1},		      /* an address, no access */
-		{{0x89, 0xd8}, INSN_IDENTITY, "lower_mov", -1},		      /* mov eax, ebx */
-		{{0x8b, 0x18}, INSN_MEMORY, "lower_mov", -1},		      /* mov ebx, [eax] */
-		{{0x8e, 0xd8}, INSN_SENSITIVE, "lower_mov_to_seg", 17},	      /* mov ds, ax */
-		{{0x8c, 0xd8}, INSN_SENSITIVE, "lower_mov_from_seg", 17},	      /* mov eax, ds */
-		{{0x0f, 0x20, 0xc0}, INSN_PRIVILEGED, "emu_mov_from_cr", -1}, /* mov eax, cr0 */
-		{{0x50}, INSN_STACK, "lower_push", -1},			      /* push eax */
-		{{0x1e}, INSN_SENSITIVE, "lower_push_seg", 11},		      /* push ds */
-		{{0x0f, 0xa1}, INSN_SENSITIVE, "lower_pop_seg", 10},	      /* pop fs */
+		{{0x01, 0xd8}, INSN_IDENTITY, "lower_generic", -1},		/* add eax, ebx */
+		{{0x01, 0x18}, INSN_MEMORY, "lower_generic", -1},		/* add [eax], ebx */
+		{{0x8d, 0x00}, INSN_IDENTITY, "lower_lea", -1},			/* an address, no access */
+		{{0x89, 0xd8}, INSN_IDENTITY, "lower_mov", -1},			/* mov eax, ebx */
+		{{0x8b, 0x18}, INSN_MEMORY, "lower_mov", -1},			/* mov ebx, [eax] */
+		{{0x8e, 0xd8}, INSN_SENSITIVE, "lower_mov_to_seg", 17},		/* mov ds, ax */
+		{{0x8c, 0xd8}, INSN_SENSITIVE, "lower_mov_from_seg", 17},	/* mov eax, ds */
+		{{0x0f, 0x20, 0xc0}, INSN_PRIVILEGED, "lower_mov_from_cr", -1}, /* mov eax, cr0 */
+		{{0x50}, INSN_STACK, "lower_push", -1},				/* push eax */
+		{{0x1e}, INSN_SENSITIVE, "lower_push_seg", 11},			/* push ds */
+		{{0x0f, 0xa1}, INSN_SENSITIVE, "lower_pop_seg", 10},		/* pop fs */
 		{{0xe8, 0, 0, 0, 0}, INSN_CONTROL, "lower_call", -1},
 		{{0xff, 0x10}, INSN_CONTROL, "lower_call", -1},		/* call [eax] */
 		{{0xff, 0x18}, INSN_SENSITIVE, "emu_call_far_mem", 12}, /* call far [eax] */

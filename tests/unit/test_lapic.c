@@ -222,6 +222,59 @@ START_TEST(errors)
 }
 END_TEST
 
+/* Which bits of the local vector table there are; delivery status and remote IRR cannot be written. */
+START_TEST(local_vectors)
+{
+	static const u32 writable[] = {0x000700ff, 0x000107ff, 0x000107ff, 0x0001a7ff, 0x0001a7ff, 0x000100ff};
+
+	out(SVR, 0x1ff);
+	for (unsigned k = 0; k < 6; k++) {
+		for (unsigned bit = 0; bit < 32; bit++) {
+			out(TIMER + 16 * k, 1u << bit);
+			ck_assert_uint_eq(in(TIMER + 16 * k), (1u << bit) & writable[k]);
+		}
+		out(TIMER + 16 * k, 0x10000);
+	}
+	out(0x3f0, 0);
+	out(ESR, 0);
+	ck_assert_uint_eq(in(ESR), 0x80);
+}
+END_TEST
+
+/* Registers take whole doubleword accesses; two level-triggered inputs are ended one by one. */
+START_TEST(ioapic_registers)
+{
+	mmio_write(rig->vm, IOAPIC_BASE, 0, 4);
+	mmio_write(rig->vm, IOAPIC_BASE + 0x10, 0xffffffff, 4);
+	ck_assert_uint_eq(mmio_read(rig->vm, IOAPIC_BASE + 0x10, 4), 0x0f000000);
+	route(7, 0x10000, 0);
+	for (unsigned offset = 0; offset < 0x40; offset++) {
+		for (unsigned size = 1; size <= 4; size *= 2) {
+			if (!offset || (offset == 0x10 && size == 4))
+				continue;
+			mmio_write(rig->vm, IOAPIC_BASE, 0x1e, 4);
+			mmio_write(rig->vm, IOAPIC_BASE + offset, 0x45, size);
+			mmio_write(rig->vm, IOAPIC_BASE, 0x1e, 4);
+			ck_assert_uint_eq(mmio_read(rig->vm, IOAPIC_BASE + 0x10, 4), 0x10000);
+		}
+	}
+	out(SVR, 0x1ff);
+	route(10, 0x804a, 0);
+	route(11, 0x804b, 0);
+	line(10, 1);
+	line(11, 1);
+	ck_assert_int_eq(ack(), 0x4b);
+	line(10, 0);
+	line(11, 0);
+	out(EOI, 0);
+	mmio_write(rig->vm, IOAPIC_BASE, 0x10 + 20, 4);
+	ck_assert_uint_eq(mmio_read(rig->vm, IOAPIC_BASE + 0x10, 4), 0xc04a);
+	ck_assert_int_eq(ack(), 0x4a);
+	mmio_write(rig->vm, IOAPIC_BASE, 0x10 + 22, 4);
+	ck_assert_uint_eq(mmio_read(rig->vm, IOAPIC_BASE + 0x10, 4), 0x804b);
+}
+END_TEST
+
 START_TEST(timer_one_shot)
 {
 	out(SVR, 0x1ff);
@@ -268,6 +321,31 @@ START_TEST(timer_periodic)
 	rig_advance(rig, MS);
 	ck_assert_int_eq(ack(), 0x40);
 	out(INITIAL, 0);
+}
+END_TEST
+
+/* The shortest period there is must neither hang the event loop nor flood the guest: 20 us, and nothing is owed. */
+START_TEST(timer_storm)
+{
+	unsigned n = 0;
+
+	out(SVR, 0x1ff);
+	out(TIMER, 0x20040);
+	out(DIVIDE, 0xb);
+	out(INITIAL, 1);
+	for (int i = 0; i < 400; i++) {
+		rig_advance(rig, 5 * US);
+		while (ack() >= 0) {
+			out(EOI, 0);
+			n++;
+		}
+	}
+	ck_assert_uint_ge(n, 90);
+	ck_assert_uint_le(n, 101);
+	rig_advance(rig, 1000 * MS);
+	ck_assert_int_eq(ack(), 0x40);
+	out(EOI, 0);
+	ck_assert_int_eq(ack(), -1);
 }
 END_TEST
 
@@ -406,8 +484,11 @@ Suite *lapic_suite(void)
 	tcase_add_test(t, priorities);
 	tcase_add_test(t, destinations);
 	tcase_add_test(t, errors);
+	tcase_add_test(t, local_vectors);
+	tcase_add_test(t, ioapic_registers);
 	tcase_add_test(t, timer_one_shot);
 	tcase_add_test(t, timer_periodic);
+	tcase_add_test(t, timer_storm);
 	tcase_add_test(t, timer_tsc_deadline);
 	tcase_add_test(t, ioapic_edge);
 	tcase_add_test(t, ioapic_level);

@@ -18,11 +18,32 @@ START_TEST(board)
 	ck_assert_ptr_eq(ram_ptr(m, LFB + 0x1234), m->ram + a + 0x1234);
 	ck_assert_ptr_null(ram_ptr(m, LFB + 0x2000));
 	ck_assert(memory_is_writable(m, LFB));
-	/* Over RAM, over another map, unaligned, beyond the end of the address space: no. */
+	/* Over RAM, unaligned, beyond the end of the address space: no. */
 	ck_assert(!memory_map(vm, 0x1000, 0x1000, b, true));
-	ck_assert(!memory_map(vm, LFB + 0x1000, 0x1000, b, true));
 	ck_assert(!memory_map(vm, LFB + 0x2800, 0x1000, b, true));
 	ck_assert(!memory_map(vm, ~0xfffull, 0x2000, b, true));
+	/* Over another map: seen where that is not, whichever came first. */
+	for (int order = 0; order < 2; order++) {
+		ck_assert(memory_map(vm, order ? LFB : LFB + 0x1000, order ? 0x2000 : 0x1000, order ? a : b, true));
+		ck_assert(memory_map(vm, order ? LFB + 0x1000 : LFB, order ? 0x1000 : 0x2000, order ? b : a, true));
+		ck_assert_ptr_eq(ram_ptr(m, LFB + 0x1000), m->ram + a + 0x1000);
+		memory_unmap(vm, a);
+		ck_assert_ptr_eq(ram_ptr(m, LFB + 0x1000), m->ram + b);
+		ck_assert_ptr_null(ram_ptr(m, LFB));
+		memory_unmap(vm, b);
+	}
+	/* There are so many, and a map that is there already can still move. */
+	for (u64 i = 0; i < MAX_BOARD_MAPS; i++)
+		ck_assert(memory_map(vm, LFB + 0x10000 * i, 0x1000, b + 0x1000 * i, true));
+	ck_assert(!memory_map(vm, LFB + 0x100000, 0x1000, a, true));
+	ck_assert(memory_map(vm, LFB + 0x100000, 0x1000, b + 0x3000, true));
+	ck_assert_ptr_null(ram_ptr(m, LFB + 0x30000));
+	for (u64 i = 0; i < MAX_BOARD_MAPS; i++) {
+		ck_assert_ptr_eq(ram_ptr(m, i == 3 ? LFB + 0x100000 : LFB + 0x10000 * i), m->ram + b + 0x1000 * i);
+		memory_unmap(vm, b + 0x1000 * i);
+	}
+	ck_assert_ptr_null(ram_ptr(m, LFB + 0x70000));
+	ck_assert(memory_map(vm, LFB, 0x2000, a, true));
 	ck_assert(memory_map(vm, LFB + 0x2000, 0x1000, b, false));
 	ck_assert(!memory_is_writable(m, LFB + 0x2000));
 	/* It moves. */

@@ -107,6 +107,12 @@ START_TEST(ferr)
 	ck_assert_int_eq(level, 1);
 	out8(rig, 0xf0, 0);
 	ck_assert_int_eq(level, 0);
+	rig_lock(rig);
+	ferr_assert(f);
+	vm_reset_devices(rig->vm);
+	rig_unlock(rig);
+	ck_assert_int_eq(level, 0);
+	rig_free(other);
 }
 END_TEST
 
@@ -123,6 +129,16 @@ START_TEST(parallel_port)
 	out8(rig, 0x37a, 0x0c);
 	ck_assert_uint_eq(in8(rig, 0x37a), 0xcc);
 	ck_assert_uint_eq(in8(rig, 0x379), 0x7f);
+	for (unsigned bits = 0; bits < 0x100; bits++) {
+		out8(rig, 0x37a, (u8)bits);
+		ck_assert_uint_eq(in8(rig, 0x37a), 0xc0 | bits);
+		ck_assert_uint_eq(in8(rig, 0x378), bits & 0x20 ? 0xff : 0xaa);
+	}
+	/* Bytes, whatever the access: data and status, status and control. */
+	io_write(rig->vm, 0x378, 0x0033, 2);
+	io_write(rig->vm, 0x379, 0x0500, 2);
+	ck_assert_uint_eq(io_read(rig->vm, 0x378, 2), 0x7f33);
+	ck_assert_uint_eq(in8(rig, 0x37a), 0xc5);
 	out8(rig, 0x37a, 0x2c);
 	ck_assert_uint_eq(in8(rig, 0x378), 0xff);
 	check_saved_state(rig, other, "lpt1");
@@ -135,6 +151,8 @@ START_TEST(debug_exit)
 	rig->vm->opt.debug_exit_iobase = 0xf4;
 	rig->vm->opt.debug_exit_iosize = 4;
 	debug_exit_create(rig->vm);
+	ck_assert_uint_eq(io_read(rig->vm, 0xf3, 4), 0x000000ff);
+	ck_assert_uint_eq(io_read(rig->vm, 0xf7, 2), 0xff00);
 	ck_assert_uint_eq(in8(rig, 0xf4), 0);
 	io_write(rig->vm, 0xf4, 0x10, 4);
 	ck_assert_int_eq(rig->vm->exit_reason, VM_DEBUG_EXIT);

@@ -264,6 +264,47 @@ START_TEST(saved_state)
 }
 END_TEST
 
+/* As a reset leaves it: inputs 0 to 2 open, 0 first, the vectors of a PC's BIOS. */
+START_TEST(after_reset)
+{
+	struct rig *other = rig_create();
+	struct wire w = {0};
+	struct pic *p = pic_create(other->vm, wire_irq(&w));
+
+	for (int n = 15; n >= 0; n--) {
+		struct irq irq = pic_irq(p, n);
+
+		if (n != 2)
+			irq_set(&irq, 1);
+	}
+	ck_assert_int_eq(pic_ack(p), 0x08);
+	out8(other, 0x20, 0x20);
+	ck_assert_int_eq(pic_ack(p), 0x09);
+	out8(other, 0x20, 0x20);
+	out8(other, 0xa1, 0);
+	ck_assert_int_eq(pic_ack(p), 0x70);
+	ck_assert_uint_eq(in8(other, 0x21), 0xf8);
+	rig_free(other);
+}
+END_TEST
+
+/* An input that becomes level-triggered follows its line at once; one that becomes edge-triggered has seen no edge. */
+START_TEST(trigger_changes)
+{
+	line(5, 1);
+	ck_assert_int_eq(pic_ack(pic), 0x25);
+	out8(rig, 0x20, 0x20);
+	ck_assert_int_eq(intr.level, 0);
+	out8(rig, 0x4d0, 0x20);
+	ck_assert_int_eq(intr.level, 1);
+	out8(rig, 0x4d0, 0x00);
+	ck_assert_int_eq(intr.level, 0);
+	out8(rig, 0x4d0, 0x20);
+	line(5, 0);
+	ck_assert_int_eq(intr.level, 0);
+}
+END_TEST
+
 START_TEST(hostile)
 {
 	poke_ports(rig, 0x20, 0x21, 5000);
@@ -294,6 +335,8 @@ Suite *pic_suite(void)
 	tcase_add_test(t, poll_command);
 	tcase_add_test(t, initialisation);
 	tcase_add_test(t, saved_state);
+	tcase_add_test(t, after_reset);
+	tcase_add_test(t, trigger_changes);
 	tcase_add_test(t, hostile);
 	suite_add_tcase(s, t);
 	return s;

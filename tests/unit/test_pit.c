@@ -321,6 +321,32 @@ START_TEST(masked_ticks_are_lost)
 }
 END_TEST
 
+/* Each digit, and each value that mode 3 counts: by twos, never 0. */
+START_TEST(digits_and_halves)
+{
+	static const u16 counts[] = {0x1987, 0x0606, 0x4040, 0x9009};
+	bool seen[11] = {0};
+
+	out8(rig, 0x61, 0);
+	for (unsigned k = 0; k < ARRAY_SIZE(counts); k++) {
+		program(2, 0, true, counts[k]);
+		ck_assert_uint_eq(count_of(2), counts[k]);
+	}
+	out8(rig, 0x61, 1);
+	program(2, 3, false, 10);
+	rig_advance(rig, 10 * US);
+	for (int i = 0; i < 400; i++) {
+		u16 n = count_of(2);
+
+		ck_assert(n >= 2 && n <= 10 && n % 2 == 0);
+		seen[n] = true;
+		rig_advance(rig, 211);
+	}
+	for (unsigned n = 2; n <= 10; n += 2)
+		ck_assert(seen[n]);
+}
+END_TEST
+
 START_TEST(fastest_rate)
 {
 	/* A count of 1 must neither hang the event loop nor flood the guest. */
@@ -381,6 +407,7 @@ Suite *pit_suite(void)
 	tcase_add_test(t, missed_ticks_are_owed);
 	tcase_add_test(t, old_debts_are_forgotten);
 	tcase_add_test(t, masked_ticks_are_lost);
+	tcase_add_test(t, digits_and_halves);
 	tcase_add_test(t, fastest_rate);
 	tcase_add_test(t, saved_state);
 	tcase_add_test(t, hostile);

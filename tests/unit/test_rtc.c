@@ -8,6 +8,7 @@
 
 static struct rig *rig;
 static struct wire irq8;
+static struct rtc *rtc;
 
 static u8 reg(u8 n)
 {
@@ -49,7 +50,7 @@ static void setup(void)
 	clock_start(&rig->vm->clock);
 	irq8 = (struct wire){0};
 	rig_lock(rig);
-	rtc_create(rig->vm, wire_irq(&irq8));
+	rtc = rtc_create(rig->vm, wire_irq(&irq8));
 	rig_unlock(rig);
 }
 
@@ -225,6 +226,27 @@ START_TEST(alarm)
 }
 END_TEST
 
+/* An alarm that is never met is found to be so at once, whatever its other registers let through. */
+START_TEST(impossible_alarms)
+{
+	static const u8 alarms[][3] = {{0x7f, 0xc0, 0xc0}, {0xc0, 0x60, 0xc0}, {0xc0, 0xc0, 0x24}, {0x00, 0x0a, 0x23}, {0x59, 0x59, 0xa3}};
+	struct timespec t[2];
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t[0]);
+	set_reg(0x0b, 0x22);
+	for (unsigned i = 0; i < ARRAY_SIZE(alarms); i++) {
+		for (u8 r = 0; r < 3; r++)
+			set_reg(1 + 2 * r, alarms[i][r]);
+		for (int k = 0; k < 3000; k++)
+			reg(0x0c);
+		ck_assert_uint_eq(reg(0x0c) & 0x20, 0);
+	}
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t[1]);
+	/* Trying every second of a day would take some of them. */
+	ck_assert_int_lt((t[1].tv_sec - t[0].tv_sec) * 1000 + (t[1].tv_nsec - t[0].tv_nsec) / 1000000, 250);
+}
+END_TEST
+
 START_TEST(cmos)
 {
 	ck_assert_uint_eq(reg(0x15) | reg(0x16) << 8, 640);
@@ -237,6 +259,11 @@ START_TEST(cmos)
 	for (u8 i = 0x10; i < 0x2e; i++)
 		sum += reg(i);
 	ck_assert_uint_eq(reg(0x2e) << 8 | reg(0x2f), sum);
+	/* What firmware adds counts, too. */
+	rig_lock(rig);
+	rtc_set_cmos(rtc, 0x2d, 0x5a);
+	rig_unlock(rig);
+	ck_assert_uint_eq(reg(0x2e) << 8 | reg(0x2f), sum + 0x5a);
 	ck_assert_uint_eq(reg(0x0d), 0x80);
 	set_reg(0x0d, 0);
 	ck_assert_uint_eq(reg(0x0d), 0x80);
@@ -292,6 +319,7 @@ Suite *rtc_suite(void)
 	tcase_add_test(t, periodic);
 	tcase_add_test(t, update_ended);
 	tcase_add_test(t, alarm);
+	tcase_add_test(t, impossible_alarms);
 	tcase_add_test(t, cmos);
 	tcase_add_test(t, saved_state);
 	tcase_add_test(t, hostile);
