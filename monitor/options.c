@@ -33,7 +33,7 @@
 	X("bios", opt_bios, "FILE", "firmware image (default bios-256k.bin, where no kernel is given)")                                    \
 	X("L", opt_firmware_dir, "DIR", "look for firmware and option ROMs here, too; may be repeated")                                    \
 	X("boot", opt_boot, "[order=]ORDER",                                                                                               \
-	  "boot devices: a floppy, c disk, d CD-ROM, n network; once=ORDER, menu=on|off, splash-time=MS")                                  \
+	  "boot devices: a floppy, c disk, d CD-ROM, n network; once=ORDER, menu=on|off, splash-time=MS, reboot-timeout=MS")               \
 	X("fw_cfg", opt_fw_cfg, "[name=]N,file=F", "give the firmware this file, or string=S; may be repeated")                            \
 	X("kernel", opt_kernel, "FILE", "boot a Linux bzImage or a Multiboot kernel")                                                      \
 	X("hda", opt_drive_short, "FILE", "image of the first disk; -hdb, -hdc and -hdd likewise")                                         \
@@ -519,10 +519,19 @@ static void opt_fw_cfg(struct options *o, const char *name, const char *arg)
 	o->fw_cfg_count++;
 }
 
-static void set_order(char to[5], const char *name, const char *order)
+static void set_order(char to[BOOT_DEVICES + 1], const char *name, const char *order)
 {
-	if (!*order || strlen(order) > 4 || order[strspn(order, "abcdn")])
-		fatal("-%s: '%s' is not an order of a, b, c, d and n", name, order);
+	size_t known = strspn(order, "abcdn");
+
+	if (!*order)
+		fatal("-%s: no boot device", name);
+	if (order[known])
+		fatal("-%s: Invalid boot device '%c'", name, order[known]);
+	for (const char *p = order; *p; p++)
+		if (strchr(p + 1, *p))
+			fatal("-%s: Boot device '%c' was given twice", name, *p);
+	if (known > BOOT_DEVICES)
+		fatal("-%s: Too many boot devices for PC", name);
 	strcpy(to, order);
 }
 
@@ -536,7 +545,11 @@ static void opt_boot(struct options *o, const char *name, const char *arg)
 		if (it.has_value && strcmp(it.key, "menu") == 0) {
 			o->boot_menu = on_off(name, &it);
 		} else if (it.has_value && strcmp(it.key, "splash-time") == 0) {
-			o->boot_menu_wait = (u16)number_between(name, it.key, it.value, 0, 0xffff);
+			o->splash_time = (int)number_between(name, it.key, it.value, 0, 0xffff);
+		} else if (it.has_value && strcmp(it.key, "reboot-timeout") == 0) {
+			bool never = strcmp(it.value, "-1") == 0;
+
+			o->reboot_timeout = never ? -1 : (int)number_between(name, it.key, it.value, 0, 0xffff);
 		} else if (it.has_value && strcmp(it.key, "strict") == 0) {
 			on_off(name, &it);
 		} else if (!it.has_value || strcmp(it.key, "order") == 0) {
@@ -783,6 +796,8 @@ void options_parse(struct options *o, int argc, char **argv)
 {
 	*o = (struct options){
 		.ram_size = RAM_DEFAULT,
+		.splash_time = -1,
+		.reboot_timeout = -1,
 		.flavour = FLAVOUR_AUTO,
 		.vga = true,
 		.hpet = true,
