@@ -26,6 +26,7 @@ until [ -e /dev/sda1 ]; do
 	busybox sleep 0.1
 done
 busybox mount -t ext4 /dev/sda1 /root
+busybox mount --move /dev /root/dev
 exec busybox switch_root /root /sbin/init
 INIT
 chmod 755 "$early/init"
@@ -40,8 +41,8 @@ cp $guests/686/vmlinuz "$root/boot/"
 cp $grub/*.mod $grub/*.lst "$root/boot/grub/i386-pc/"
 cat >"$root/boot/grub/grub.cfg" <<'CFG'
 serial --unit=0 --speed=115200
-terminal_input serial console
-terminal_output serial console
+terminal_input serial
+terminal_output serial
 set timeout=1
 menuentry "Linux from the disk" {
 	linux /boot/vmlinuz root=/dev/sda1 rw console=ttyS0
