@@ -51,7 +51,7 @@ menuentry "Linux from the disk" {
 CFG
 cat >"$root/etc/inittab" <<'INITTAB'
 ::sysinit:/etc/start
-::respawn:/etc/shell
+ttyS0::respawn:/etc/shell
 ::ctrlaltdel:/sbin/reboot
 ::shutdown:/bin/umount -a -r
 INITTAB
@@ -66,7 +66,7 @@ cat >"$root/etc/shell" <<'SHELL'
 #!/bin/busybox sh
 export HOME=/root PS1='\u@\h:\w\$ ' TERM=vt100
 cd /root
-exec setsid cttyhack sh
+exec sh
 SHELL
 echo root:x:0:0:root:/root:/bin/sh >"$root/etc/passwd"
 chmod 755 "$root"/etc/{start,shell}
