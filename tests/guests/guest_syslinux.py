@@ -29,7 +29,7 @@ def register(suite):
         run.check("MEMDISK has taken memory", machine.expect(r"Lower memory: (\d+)K", 20).group(1) not in ("639", "640"))
         machine.send("\x1b")
         machine.expect("Hard disk", 20)
-        machine.send("\x1b[B\r")
+        machine.send("\x0e\r")  # Ctrl-N: the next entry
         run.check("GRUB 2", machine.expect("Linux from the disk", BOOT))
 
     @suite.case
