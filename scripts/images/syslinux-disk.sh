@@ -4,6 +4,7 @@
 need syslinux-common
 scripts/fetch-guests.sh 686 >&2
 scripts/mkinitramfs.sh >&2
+gzip -t build/guests/initramfs.cpio.gz
 modules=$packages/syslinux-common/usr/lib/syslinux
 sectors=65536
 
