@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 
-from harness import BOOT, contents, free_port, wait_until
+from harness import BOOT, free_port
 from images import image, package
 from machine import PROMPT
 from screen import Screen
@@ -145,7 +145,12 @@ def rescue(suite):
         run.check("a menu", screen.expect(r"Use the . and . keys", 20))
         screen.type("down", "down", "c")
         screen.expect("^grub>", 20)
-        screen.type("serial; terminal_input serial console; terminal_output serial", "enter")
+        line = "serial; terminal_input serial console; terminal_output serial"
+        for i in range(0, len(line), 8):
+            # A BIOS keeps 15 keys that nobody has read.
+            screen.type(line[i:i + 8])
+            screen.expect("^grub> " + re.escape(line[:i + 8].rstrip()), 20)
+        screen.type("enter")
         machine.expect(COMMAND, 20)
         run.check("ls", grub_says(machine, "ls", r"\((cd|fd0|hd0)"))
         run.check("its files", grub_says(machine, "ls /boot/grub/", r"grub\.cfg"))
@@ -223,16 +228,6 @@ def boot_orders(suite):
 
 
 def firmware(suite):
-    @suite.full_case
-    def bochs_bios(run):
-        """Bochs's BIOS boots a floppy, a disk and a CD."""
-        bios = package("bochsbios", "usr/share/bochs/BIOS-bochs-latest")
-        media = drives(run)
-        log = run.path("log")
-        machine = terminal(run, "-bios", bios, *media, "-debugcon", f"file:{log}", "-global", "isa-debugcon.iobase=0x402", "-boot", "a")
-        run.check("it boots", machine.expect(r"boots (\w+)\r", BOOT))
-        run.check("it has found the board", wait_until(lambda: "ACPI tables: RSDP addr" in contents(log), 5))
-
     @suite.full_case
     def u_boot(run):
         """U-Boot loads Linux off the ext4 of a disk; it puts the power management ports elsewhere than SeaBIOS."""
