@@ -21,7 +21,7 @@ sys.dont_write_bytecode = True
 
 from harness import free_port  # noqa: E402
 from images import image, package  # noqa: E402
-from machine import Failure, Machine  # noqa: E402
+from machine import PROMPT, Failure, Machine  # noqa: E402
 from screen import Screen  # noqa: E402
 
 LOGS = os.path.join(ROOT, "build/bench")
@@ -43,6 +43,12 @@ GUESTS = [
      "serial", [("Serial console", "\r"), ("Select a language", "")]),
     ("installer-grub", lambda: ["-m", "512", "-cdrom", image("installer-grub", ".iso")],
      "serial", [("on the serial console", "\r"), ("Select a language", "")]),
+    ("grub-disk", lambda: ["-m", "128", "-snapshot", "-hda", image("grub-disk", ".img")],
+     "serial", [("Linux from the disk", "\r"), (PROMPT, "")]),
+    ("syslinux-disk", lambda: ["-m", "128", "-snapshot", "-hda", image("syslinux-disk", ".img")],
+     "serial", [("A disk", "\r"), (PROMPT, "")]),
+    ("grub-rescue", lambda: ["-m", "64", "-cdrom", package("grub-rescue-pc", "usr/lib/grub-rescue/grub-rescue-cdrom.iso")],
+     "screen", [("Use the . and . keys", "")]),
 ]
 
 

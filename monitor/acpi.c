@@ -2,8 +2,10 @@
  * Builds the ACPI tables: RSDP -> RSDT -> FADT -> FACS, DSDT; RSDT -> MADT, HPET. The DSDT is monitor/devices/dsdt.asl, compiled by iasl
  * when Ringer is built.
  *
- * They are built once, with pointers that are offsets, and a list of what is to be done when it is known where they will lie: relocate()
- * does it for a machine that starts without firmware; firmware does it itself, told by the list as the commands of etc/table-loader.
+ * They are built with pointers that are offsets, and a list of what is to be done when it is known where they will lie: relocate() does it
+ * for a machine that starts without firmware; firmware does it itself, told by the list as the commands of etc/table-loader. Firmware also
+ * chooses where the power management ports lie, before it fetches the tables: they are built again then. Neither size nor list depend on
+ * it.
  *
  * Invariants: everything fits into [ACPI_AREA_BASE, + ACPI_AREA_SIZE); every table's bytes add up to 0; what the FADT says of ports is what
  * monitor/devices/acpi_pm.h implements, what the MADT says of interrupts is ioapic.h's. A CPU without a local APIC gets no MADT.
@@ -159,7 +161,7 @@ static void gas_io(u8 *p, u16 port, u8 bits)
 	put(p + 4, port, 8);
 }
 
-static void build_fadt(struct area *a, u32 at, u32 facs, u32 dsdt)
+static void build_fadt(struct area *a, u32 at, u32 facs, u32 dsdt, u16 pm)
 {
 	u8 *f = a->bytes + at;
 
@@ -172,9 +174,9 @@ static void build_fadt(struct area *a, u32 at, u32 facs, u32 dsdt)
 	put(f + FADT_SMI_CMD, ACPI_SMI_COMMAND, 4);
 	f[FADT_ACPI_ENABLE] = ACPI_SMI_ENABLE;
 	f[FADT_ACPI_DISABLE] = ACPI_SMI_DISABLE;
-	put(f + FADT_PM1A_EVT, ACPI_PM1_EVENT, 4);
-	put(f + FADT_PM1A_CNT, ACPI_PM1_CONTROL, 4);
-	put(f + FADT_PM_TMR, ACPI_PM_TIMER, 4);
+	put(f + FADT_PM1A_EVT, pm + ACPI_PM1_EVENT, 4);
+	put(f + FADT_PM1A_CNT, pm + ACPI_PM1_CONTROL, 4);
+	put(f + FADT_PM_TMR, pm + ACPI_PM_TIMER, 4);
 	f[FADT_PM1_EVT_LEN] = 4;
 	f[FADT_PM1_CNT_LEN] = 2;
 	f[FADT_PM_TMR_LEN] = 4;
@@ -185,9 +187,9 @@ static void build_fadt(struct area *a, u32 at, u32 facs, u32 dsdt)
 	put(f + FADT_FLAGS, FLAG_WBINVD | FLAG_PROC_C1 | FLAG_NO_SLP_BUTTON | FLAG_NO_FIX_RTC | FLAG_RESET_REG, 4);
 	gas_io(f + FADT_RESET_REG, RESET_PORT, 8);
 	f[FADT_RESET_VALUE] = RESET_VALUE;
-	gas_io(f + FADT_X_PM1A_EVT, ACPI_PM1_EVENT, 32);
-	gas_io(f + FADT_X_PM1A_CNT, ACPI_PM1_CONTROL, 16);
-	gas_io(f + FADT_X_PM_TMR, ACPI_PM_TIMER, 32);
+	gas_io(f + FADT_X_PM1A_EVT, pm + ACPI_PM1_EVENT, 32);
+	gas_io(f + FADT_X_PM1A_CNT, pm + ACPI_PM1_CONTROL, 16);
+	gas_io(f + FADT_X_PM_TMR, pm + ACPI_PM_TIMER, 32);
 	header(a, at, "FACP", FADT_SIZE, 3);
 }
 
@@ -257,7 +259,22 @@ static u8 serials(const struct vm *vm)
 	return set;
 }
 
-static void build(const struct vm *vm, struct area *a)
+/* The DSDT's resource IO (Decode16, 0x0600, 0x0600, 0x01, 0x40), ACPI 6.4.2.5. */
+static void tell_pm_ports(u8 *dsdt, u32 size, u16 pm)
+{
+	u8 ports[] = {0x47, 0x01, 0, 0, 0, 0, 0x01, ACPI_PM_PORTS}, *p;
+
+	put(ports + 2, ACPI_PM_BASE, 2);
+	put(ports + 4, ACPI_PM_BASE, 2);
+	p = memmem(dsdt, size, ports, sizeof(ports));
+	if (!p)
+		fatal("the DSDT has no ports of power management");
+	put(p + 2, pm, 2);
+	put(p + 4, pm, 2);
+}
+
+/* pm: the first of the power management ports. */
+static void build(const struct vm *vm, struct area *a, u16 pm)
 {
 	u32 rsdp = reserve(a, RSDP_SIZE, 16);
 	u32 rsdt = reserve(a, RSDT_MAX, FACS_SIZE);
@@ -271,11 +288,12 @@ static void build(const struct vm *vm, struct area *a)
 	memcpy(a->bytes + dsdt, dsdt_aml_code, sizeof(dsdt_aml_code));
 	tell(a->bytes + dsdt, sizeof(dsdt_aml_code), "SERP", serials(vm));
 	tell(a->bytes + dsdt, sizeof(dsdt_aml_code), "HPTP", vm->opt.hpet);
+	tell_pm_ports(a->bytes + dsdt, sizeof(dsdt_aml_code), pm);
 	add_fix(a, (struct fix){.at = dsdt + 9, .start = dsdt, .length = sizeof(dsdt_aml_code)});
 	memcpy(a->bytes + facs, "FACS", 4);
 	put(a->bytes + facs + 4, FACS_SIZE, 4);
 	a->bytes[facs + 32] = 1; /* version */
-	build_fadt(a, fadt, facs, dsdt);
+	build_fadt(a, fadt, facs, dsdt, pm);
 	point(a, entry, fadt, 4);
 	entry += 4;
 	if (cpu_has_apic(&vm->opt)) {
@@ -317,7 +335,7 @@ void acpi_build(struct vm *vm)
 {
 	struct area a = {0};
 
-	build(vm, &a);
+	build(vm, &a, ACPI_PM_BASE);
 	relocate(&a, ACPI_AREA_BASE);
 	phys_write(vm, ACPI_AREA_BASE, a.bytes, sizeof(a.bytes));
 }
@@ -358,24 +376,43 @@ static void fix_command(u8 *c, const struct fix *f, u32 tables)
 	}
 }
 
+/* The tables of FILE_TABLES begin at the first multiple of the FACS's alignment behind the RSDP; pointers go there, none to the RSDP. */
+#define TABLES_AT ((u32)FACS_SIZE)
+
+static void build_file(const struct vm *vm, struct area *a, u16 pm)
+{
+	build(vm, a, pm);
+	for (unsigned i = 0; i < a->fix_count; i++) {
+		u8 *p = a->bytes + a->fixes[i].at;
+
+		if (!a->fixes[i].length)
+			put(p, (p[0] | p[1] << 8 | (u32)p[2] << 16) - TABLES_AT, 4);
+	}
+}
+
+/* Firmware reads the tables: says where the ports lie now. */
+static void refresh_tables(void *opaque, u8 *data, size_t size)
+{
+	const struct vm *vm = opaque;
+	u32 pm = acpi_pm_base(vm->acpi_pm);
+	struct area a = {0};
+
+	build_file(vm, &a, pm == IO_NOWHERE ? ACPI_PM_BASE : (u16)pm);
+	memcpy(data, a.bytes + TABLES_AT, size);
+}
+
 void acpi_publish(struct vm *vm)
 {
-	/* The tables begin at the first multiple of the FACS's alignment behind the RSDP; pointers go there, none to the RSDP. */
-	const u32 tables = FACS_SIZE;
 	struct area a = {0};
 	u8 loader[(2 + MAX_FIXES) * LOADER_SIZE] = {0};
 
-	build(vm, &a);
+	build_file(vm, &a, ACPI_PM_BASE);
 	allocate_command(loader, FILE_RSDP, 16, ZONE_FSEG);
 	allocate_command(loader + LOADER_SIZE, FILE_TABLES, FACS_SIZE, ZONE_HIGH);
-	for (unsigned i = 0; i < a.fix_count; i++) {
-		u8 *p = a.bytes + a.fixes[i].at;
-
-		fix_command(loader + (2 + i) * LOADER_SIZE, &a.fixes[i], tables);
-		if (!a.fixes[i].length)
-			put(p, (p[0] | p[1] << 8 | (u32)p[2] << 16) - tables, 4);
-	}
+	for (unsigned i = 0; i < a.fix_count; i++)
+		fix_command(loader + (2 + i) * LOADER_SIZE, &a.fixes[i], TABLES_AT);
 	fw_cfg_add_file(vm->fw_cfg, FILE_RSDP, a.bytes, RSDP_SIZE);
-	fw_cfg_add_file(vm->fw_cfg, FILE_TABLES, a.bytes + tables, a.used - tables);
+	fw_cfg_add_file(vm->fw_cfg, FILE_TABLES, a.bytes + TABLES_AT, a.used - TABLES_AT);
+	fw_cfg_refresh_file(vm->fw_cfg, FILE_TABLES, refresh_tables, vm);
 	fw_cfg_add_file(vm->fw_cfg, "etc/table-loader", loader, (2 + a.fix_count) * LOADER_SIZE);
 }

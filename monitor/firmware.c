@@ -195,17 +195,19 @@ static void boot_once_create(struct vm *vm)
 
 static void tell_boot_order(struct vm *vm)
 {
+	u8 wait[4];
+
 	set_boot_order(vm, vm->opt.boot_once[0] ? vm->opt.boot_once : usual_order(vm));
 	if (vm->opt.boot_once[0])
 		boot_once_create(vm);
 	rtc_set_cmos(vm->rtc, CMOS_CPUS, 0);
 	add_number(vm->fw_cfg, FW_CFG_BOOT_MENU, vm->opt.boot_menu, 2);
-	if (vm->opt.boot_menu && vm->opt.boot_menu_wait) {
-		u8 wait[2];
-
-		put16(wait, vm->opt.boot_menu_wait);
-		fw_cfg_add_file(vm->fw_cfg, "etc/boot-menu-wait", wait, sizeof(wait));
+	if (vm->opt.splash_time >= 0) {
+		put16(wait, (u16)vm->opt.splash_time);
+		fw_cfg_add_file(vm->fw_cfg, "etc/boot-menu-wait", wait, 2);
 	}
+	put32(wait, (u32)vm->opt.reboot_timeout);
+	fw_cfg_add_file(vm->fw_cfg, "etc/boot-fail-wait", wait, 4);
 }
 
 /* What the user has for the firmware: SeaBIOS boots a floppyimg/NAME, and runs genroms/NAME. */

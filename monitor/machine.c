@@ -174,7 +174,8 @@ void machine_init(struct vm *vm)
 		rtc_irq = hpet_rtc_irq(hpet_create(vm, ioapic, pit, rtc_irq));
 	vm->rtc = rtc_create(vm, rtc_irq);
 	vm->keyboard = i8042_create(vm, piix3_irq(vm->piix3, IRQ_KEYBOARD), piix3_irq(vm->piix3, IRQ_MOUSE));
-	piix4_pm_create(vm->pci, acpi_pm_create(vm, piix3_irq(vm->piix3, IRQ_SCI)));
+	vm->acpi_pm = acpi_pm_create(vm, piix3_irq(vm->piix3, IRQ_SCI));
+	piix4_pm_create(vm->pci, vm->acpi_pm);
 	storage_create(vm);
 	lpt_create(vm, LPT1, piix3_irq(vm->piix3, IRQ_LPT1));
 	com[0] = or_gate_create(vm, "com-odd-irq", piix3_irq(vm->piix3, IRQ_COM_ODD));

@@ -35,7 +35,7 @@
 	X("bios", opt_bios, "FILE", "firmware image (default bios-256k.bin, where no kernel is given)")                                    \
 	X("L", opt_firmware_dir, "DIR", "look for firmware and option ROMs here, too; may be repeated")                                    \
 	X("boot", opt_boot, "[order=]ORDER",                                                                                               \
-	  "boot devices: a floppy, c disk, d CD-ROM, n network; once=ORDER, menu=on|off, splash-time=MS")                                  \
+	  "boot devices: a floppy, c disk, d CD-ROM, n network; once=ORDER, menu=on|off, splash-time=MS, reboot-timeout=MS")               \
 	X("fw_cfg", opt_fw_cfg, "[name=]N,file=F", "give the firmware this file, or string=S; may be repeated")                            \
 	X("kernel", opt_kernel, "FILE", "boot a Linux bzImage or a Multiboot kernel")                                                      \
 	X("hda", opt_drive_short, "FILE", "image of the first disk; -hdb, -hdc and -hdd likewise")                                         \
@@ -561,6 +561,8 @@ void options_parse(struct options *o, int argc, char **argv)
 {
 	*o = (struct options){
 		.ram_size = RAM_DEFAULT,
+		.splash_time = -1,
+		.reboot_timeout = -1,
 		.flavour = FLAVOUR_AUTO,
 		.vga = true,
 		.hpet = true,

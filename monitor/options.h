@@ -8,6 +8,7 @@
 
 #define MAX_SERIALS	  4
 #define MAX_FIRMWARE_DIRS 8
+#define BOOT_DEVICES	  3 /* that a PC has an order of */
 #define MAX_CHARDEVS	  4
 #define MAX_FW_CFG	  8
 
@@ -59,10 +60,11 @@ struct options {
 	const char *bios;			      /* firmware image, or NULL: the default one, without -kernel */
 	const char *firmware_dirs[MAX_FIRMWARE_DIRS]; /* -L */
 	unsigned firmware_dir_count;
-	char boot_order[5]; /* -boot order=: letters a b c d n; empty: the default */
-	char boot_once[5];  /* -boot once=: the same for the first start; empty: none */
+	char boot_order[BOOT_DEVICES + 1]; /* -boot order=: letters a b c d n; empty: the default */
+	char boot_once[BOOT_DEVICES + 1];  /* -boot once=: the same for the first start; empty: none */
 	bool boot_menu;
-	u16 boot_menu_wait; /* ms; 0: firmware's own time */
+	int splash_time;    /* ms for which firmware offers its menu; -1: firmware's own time */
+	int reboot_timeout; /* ms after which firmware that finds nothing to boot tries again; -1: never */
 	/* -chardev KIND,id=ID,path=P as the spec KIND[:P] */
 	struct {
 		char id[32], spec[320];

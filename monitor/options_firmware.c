@@ -41,10 +41,19 @@ void options_fw_cfg(struct options *o, const char *name, const char *arg)
 	o->fw_cfg_count++;
 }
 
-static void set_order(char to[5], const char *name, const char *order)
+static void set_order(char to[BOOT_DEVICES + 1], const char *name, const char *order)
 {
-	if (!*order || strlen(order) > 4 || order[strspn(order, "abcdn")])
-		fatal("-%s: '%s' is not an order of a, b, c, d and n", name, order);
+	size_t known = strspn(order, "abcdn");
+
+	if (!*order)
+		fatal("-%s: no boot device", name);
+	if (order[known])
+		fatal("-%s: Invalid boot device '%c'", name, order[known]);
+	for (const char *p = order; *p; p++)
+		if (strchr(p + 1, *p))
+			fatal("-%s: Boot device '%c' was given twice", name, *p);
+	if (known > BOOT_DEVICES)
+		fatal("-%s: Too many boot devices for PC", name);
 	strcpy(to, order);
 }
 
@@ -58,7 +67,11 @@ void options_boot(struct options *o, const char *name, const char *arg)
 		if (it.has_value && strcmp(it.key, "menu") == 0) {
 			o->boot_menu = options_on_off(name, &it);
 		} else if (it.has_value && strcmp(it.key, "splash-time") == 0) {
-			o->boot_menu_wait = (u16)options_number(name, it.key, it.value, 0, 0xffff);
+			o->splash_time = (int)options_number(name, it.key, it.value, 0, 0xffff);
+		} else if (it.has_value && strcmp(it.key, "reboot-timeout") == 0) {
+			bool never = strcmp(it.value, "-1") == 0;
+
+			o->reboot_timeout = never ? -1 : (int)options_number(name, it.key, it.value, 0, 0xffff);
 		} else if (it.has_value && strcmp(it.key, "strict") == 0) {
 			options_on_off(name, &it);
 		} else if (!it.has_value || strcmp(it.key, "order") == 0) {

@@ -6,7 +6,7 @@
 
 /* -fw_cfg [name=]N,file=F or string=S. */
 void options_fw_cfg(struct options *o, const char *name, const char *arg);
-/* -boot [order=]ORDER,once=ORDER,menu=on|off,splash-time=MS. */
+/* -boot [order=]ORDER,once=ORDER,menu=on|off,splash-time=MS,reboot-timeout=MS,strict=on|off. */
 void options_boot(struct options *o, const char *name, const char *arg);
 /* -chardev KIND,id=ID[,path=P]. */
 void options_chardev(struct options *o, const char *name, const char *arg);

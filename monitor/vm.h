@@ -27,6 +27,7 @@ struct pci_bus;
 struct piix3;
 struct rtc;
 struct fw_cfg;
+struct acpi_pm;
 struct loader;
 struct chardev;
 struct vga;
@@ -67,6 +68,7 @@ struct vm {
 	struct piix3 *piix3;	 /* ISA devices' interrupt lines: piix3_irq() */
 	struct rtc *rtc;	 /* CMOS: rtc_set_cmos() */
 	struct fw_cfg *fw_cfg;	 /* what firmware is told: fw_cfg_add_file() */
+	struct acpi_pm *acpi_pm; /* power management: acpi_pm_base() */
 	bool hard_reset;	 /* the reset asked for is the whole board's, not only the processor's; lock held */
 	struct vga *vga;	 /* NULL under -vga none */
 	struct i8042 *keyboard;	 /* keys and movement go there */

@@ -29,11 +29,17 @@ needs=(
 	"grub-common|command -v grub-mkrescue"
 	"grub-pc-bin|[ -e /usr/lib/grub/i386-pc/cdboot.img ]"
 	"mtools|command -v mformat"
+	"e2fsprogs|sbin mkfs.ext4"
+	"syslinux|command -v syslinux"
 	"python3|command -v python3"
 )
 
 header() {
 	echo "#include <$1>" | gcc -E - >/dev/null 2>&1
+}
+# Not in every user's PATH.
+sbin() {
+	PATH=$PATH:/usr/sbin:/sbin command -v "$1"
 }
 # What gcc -m32 needs: its own 32-bit libgcc.
 multilib() {

@@ -157,6 +157,11 @@ void acpi_pm_move(struct acpi_pm *a, u32 base)
 	io_move(a->vm, a->ports, base);
 }
 
+u32 acpi_pm_base(const struct acpi_pm *a)
+{
+	return a->base;
+}
+
 void acpi_pm_power_button(struct acpi_pm *a)
 {
 	a->status |= PM1_PWRBTN;

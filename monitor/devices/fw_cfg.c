@@ -3,8 +3,9 @@
  * descriptor {control, length, address}, big-endian, whose address the guest writes, big-endian, to 514h (high half) and 518h (low half,
  * which starts it). Item 19h is the directory of named files.
  *
- * Invariants: items are fixed once the machine runs and cannot be written by the guest. What is read beyond an item's end is 0. A DMA
- * operation ends within the call: it moves at most FW_CFG_SIZE_MAX bytes and does not follow descriptors.
+ * Invariants: items and their sizes are fixed once the machine runs and cannot be written by the guest; those with a refresh function are
+ * brought up to date before the first byte that is read of them behind a selection, or behind a load of saved state. What is read beyond an
+ * item's end is 0. A DMA operation ends within the call: it moves at most FW_CFG_SIZE_MAX bytes and does not follow descriptors.
  */
 #include "monitor/devices/fw_cfg.h"
 
@@ -39,6 +40,8 @@ struct item {
 	u16 key;
 	u8 *data;
 	u32 size;
+	void (*refresh)(void *opaque, u8 *data, size_t size); /* or NULL */
+	void *opaque;
 };
 
 struct file {
@@ -55,6 +58,7 @@ struct fw_cfg {
 	u16 selected;
 	u32 offset;
 	u32 dma_high;
+	bool fresh; /* the selected item's data is up to date */
 };
 
 static const char dma_signature[] = "QEMU CFG";
@@ -88,11 +92,23 @@ static void select_item(struct fw_cfg *f, u16 key)
 {
 	f->selected = key;
 	f->offset = 0;
+	f->fresh = false;
+}
+
+/* The selected item, to be read; NULL if there is none. */
+static const struct item *reading(struct fw_cfg *f)
+{
+	const struct item *it = find_item(f, f->selected);
+
+	if (it && it->refresh && !f->fresh)
+		it->refresh(it->opaque, it->data, it->size);
+	f->fresh = true;
+	return it;
 }
 
 static u8 next_byte(struct fw_cfg *f)
 {
-	const struct item *it = find_item(f, f->selected);
+	const struct item *it = reading(f);
 
 	return it && f->offset < it->size ? it->data[f->offset++] : 0;
 }
@@ -101,7 +117,7 @@ static u8 next_byte(struct fw_cfg *f)
 static bool dma_read(struct fw_cfg *f, u64 address, u32 n)
 {
 	static const u8 zero[PAGE_SIZE];
-	const struct item *it = find_item(f, f->selected);
+	const struct item *it = reading(f);
 
 	while (n) {
 		u32 left = it && f->offset < it->size ? it->size - f->offset : 0;
@@ -228,18 +244,31 @@ void fw_cfg_add_file(struct fw_cfg *f, const char *name, const void *data, size_
 	build_directory(f);
 }
 
+static struct item *find_file(const struct fw_cfg *f, const char *name)
+{
+	for (unsigned i = 0; i < f->file_count; i++)
+		if (strcmp(f->files[i].name, name) == 0)
+			return find_item(f, f->files[i].key);
+	return NULL;
+}
+
+void fw_cfg_refresh_file(struct fw_cfg *f, const char *name, void (*refresh)(void *opaque, u8 *data, size_t size), void *opaque)
+{
+	struct item *it = find_file(f, name);
+
+	if (!it)
+		fatal("firmware configuration: no file %s", name);
+	it->refresh = refresh;
+	it->opaque = opaque;
+}
+
 const u8 *fw_cfg_file(const struct fw_cfg *f, const char *name, size_t *size)
 {
-	for (unsigned i = 0; i < f->file_count; i++) {
-		const struct item *it = find_item(f, f->files[i].key);
+	const struct item *it = find_file(f, name);
 
-		if (strcmp(f->files[i].name, name) != 0)
-			continue;
-		if (size)
-			*size = it->size;
-		return it->data;
-	}
-	return NULL;
+	if (it && size)
+		*size = it->size;
+	return it ? it->data : NULL;
 }
 
 /* ---- life cycle ---- */
@@ -272,6 +301,7 @@ static void fw_cfg_load(void *opaque, struct state *s)
 		return;
 	f->selected = selected;
 	f->offset = offset;
+	f->fresh = false;
 	f->dma_high = dma_high;
 }
 

@@ -46,6 +46,9 @@ struct fw_cfg *fw_cfg_create(struct vm *vm);
 void fw_cfg_add_item(struct fw_cfg *f, u16 key, const void *data, size_t size);
 /* name: at most 55 characters. Option ROMs: "vgaroms/..." for the VGA adapter's, "genroms/..." for others. */
 void fw_cfg_add_file(struct fw_cfg *f, const char *name, const void *data, size_t size);
+/* The file's bytes may depend on what firmware has set up by the time that it reads them: refresh may change them, not their number. It is
+ * called when the guest begins to read the file (vCPU thread, lock held). */
+void fw_cfg_refresh_file(struct fw_cfg *f, const char *name, void (*refresh)(void *opaque, u8 *data, size_t size), void *opaque);
 /* For whoever looks at what was added: the file's bytes, or NULL. */
 const u8 *fw_cfg_file(const struct fw_cfg *f, const char *name, size_t *size);
 

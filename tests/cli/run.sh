@@ -64,8 +64,10 @@ wrong 'is a directory' -nographic -bios "$dir"
 wrong 'No such file' -nographic -kernel "$dir/good" -fw_cfg name=opt/x,file=nosuch
 wrong 'one of that name' -nographic -kernel "$dir/good" -fw_cfg name=etc/e820,string=x
 wrong '-kernel' -nographic -initrd "$dir/good"
-wrong 'not an order' -nographic -boot order=xyz
 wrong 'hpet=maybe' -nographic -kernel "$dir/good" -machine hpet=maybe
+wrong "Invalid boot device 'x'" -nographic -boot order=xyz
+wrong "Boot device 'c' was given twice" -nographic -boot cdc
+wrong 'Too many boot devices' -nographic -boot acdn
 wrong 'frobnicate' -frobnicate
 wrong 'frobnicate' --frobnicate
 wrong 'stray' stray

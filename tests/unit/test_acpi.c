@@ -203,6 +203,40 @@ START_TEST(tables_for_firmware)
 }
 END_TEST
 
+/* The ports are where firmware has put them by the time that it reads the tables. */
+START_TEST(ports_that_firmware_moves)
+{
+	enum { FILES = 3, TABLES = 0x100000 };
+	static const u8 resource[] = {0x47, 0x01, 0x00, 0xe4, 0x00, 0xe4, 0x01, 0x40};
+	struct vm *vm = rig->vm;
+	const u8 *t = ram_ptr(&vm->mem, TABLES);
+	size_t size;
+
+	vm->fw_cfg = fw_cfg_create(vm);
+	vm->acpi_pm = pm;
+	acpi_publish(vm);
+	fw_cfg_file(vm->fw_cfg, "etc/acpi/tables", &size);
+	acpi_pm_move(pm, 0xe400);
+	for (u32 key = FW_CFG_FILE_FIRST; key < FW_CFG_FILE_FIRST + FILES && memcmp(t, "RSDT", 4) != 0; key++) {
+		/* Select and read. */
+		u32 dma[4] = {__builtin_bswap32(key << 16 | 0x0a), __builtin_bswap32((u32)size), 0, __builtin_bswap32(TABLES)};
+
+		phys_write(vm, 0x1000, dma, sizeof(dma));
+		io_write(vm, 0x518, __builtin_bswap32(0x1000), 4);
+	}
+	ck_assert_mem_eq(t, "RSDT", 4);
+	t += le32(t + 36); /* not relocated */
+	ck_assert_mem_eq(t, "FACP", 4);
+	ck_assert_uint_eq(le32(t + 56), 0xe400);
+	ck_assert_uint_eq(le32(t + 64), 0xe404);
+	ck_assert_uint_eq(le32(t + 76), 0xe408);
+	ck_assert_uint_eq(le32(t + 152), 0xe400);
+	ck_assert_uint_eq(le32(t + 176), 0xe404);
+	ck_assert_uint_eq(le32(t + 212), 0xe408);
+	ck_assert_ptr_nonnull(memmem(ram_ptr(&vm->mem, TABLES), size, resource, sizeof(resource)));
+}
+END_TEST
+
 START_TEST(enable_and_power_button)
 {
 	ck_assert_uint_eq(io_read(rig->vm, 0x604, 2), 0);
@@ -380,6 +414,7 @@ Suite *acpi_suite(void)
 	tcase_add_test(t, event_timers);
 	tcase_add_test(t, interrupt_controllers);
 	tcase_add_test(t, tables_for_firmware);
+	tcase_add_test(t, ports_that_firmware_moves);
 	tcase_add_test(t, enable_and_power_button);
 	tcase_add_test(t, pm_timer);
 	tcase_add_test(t, sci_follows);

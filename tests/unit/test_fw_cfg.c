@@ -146,7 +146,8 @@ START_TEST(what_the_machine_says)
 	strcpy(r->vm->opt.boot_order, "dc");
 	r->vm->opt.nographic = true;
 	r->vm->opt.boot_menu = true;
-	r->vm->opt.boot_menu_wait = 0x1234;
+	r->vm->opt.splash_time = 0x1234;
+	r->vm->opt.reboot_timeout = -1;
 	machine_init(r->vm);
 	const u8 *e820 = fw_cfg_file(r->vm->fw_cfg, "etc/e820", &n), *p;
 
@@ -156,6 +157,8 @@ START_TEST(what_the_machine_says)
 	ck_assert_ptr_nonnull(fw_cfg_file(r->vm->fw_cfg, "etc/acpi/rsdp", NULL));
 	p = fw_cfg_file(r->vm->fw_cfg, "etc/boot-menu-wait", &n);
 	ck_assert_uint_eq(p[0] | p[1] << 8, 0x1234);
+	p = fw_cfg_file(r->vm->fw_cfg, "etc/boot-fail-wait", &n);
+	ck_assert(n == 4 && memcmp(p, "\377\377\377\377", 4) == 0);
 	io_write(r->vm, 0x510, FW_CFG_NOGRAPHIC, 2);
 	ck_assert_uint_eq(in8(r, 0x511), 1);
 	ck_assert_uint_eq(rtc_get_cmos(r->vm->rtc, 0x3d), 0x23); /* CD-ROM, then disk */

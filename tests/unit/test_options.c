@@ -159,7 +159,8 @@ END_TEST
 
 START_TEST(firmware)
 {
-	PARSE(o, "-bios b -L d -L e -boot order=dc,menu=on,splash-time=500 -debugcon stdio -global isa-debugcon.iobase=0x402");
+	PARSE(o, "-bios b -L d -L e -boot order=dc,menu=on,splash-time=500,reboot-timeout=7000 -debugcon stdio -global "
+		 "isa-debugcon.iobase=0x402");
 	PARSE(d, "-fw_cfg name=opt/x,file=f -fw_cfg opt/y,string=s -chardev file,path=f,id=x -device isa-debugcon,iobase=0x403,chardev=x "
 		 "-boot c");
 
@@ -169,7 +170,9 @@ START_TEST(firmware)
 	ck_assert_str_eq(o.firmware_dirs[1], "e");
 	ck_assert_str_eq(o.boot_order, "dc");
 	ck_assert(o.boot_menu);
-	ck_assert_uint_eq(o.boot_menu_wait, 500);
+	ck_assert_int_eq(o.splash_time, 500);
+	ck_assert_int_eq(o.reboot_timeout, 7000);
+	ck_assert(d.splash_time == -1 && d.reboot_timeout == -1);
 	ck_assert_uint_eq(o.debugcon_iobase, 0x402);
 	ck_assert_str_eq(d.debugcon, "file:f");
 	ck_assert_uint_eq(d.debugcon_iobase, 0x403);
@@ -270,9 +273,12 @@ static const struct {
 	{"--foo", "--foo: invalid option"},
 	{"-initrd i", "only with -kernel"},
 	{"-append a", "only with -kernel"},
-	{"-boot order=x", "not an order"},
-	{"-boot abcdn", "not an order"},
-	{"-boot once=z", "not an order"},
+	{"-boot order=x", "Invalid boot device 'x'"},
+	{"-boot abcd", "Too many boot devices"},
+	{"-boot caa", "Boot device 'a' was given twice"},
+	{"-boot once=z", "Invalid boot device 'z'"},
+	{"-boot order=", "no boot device"},
+	{"-boot reboot-timeout=65536", "reboot-timeout"},
 	{"-boot menu=maybe", "'on' or 'off'"},
 	{"-boot foo=1", "invalid property 'foo'"},
 	{"-global e1000.mac=1", "not supported"},
