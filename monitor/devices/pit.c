@@ -626,8 +626,8 @@ static void pit_load(void *opaque, struct state *s)
 	backlog = state_get_u32_max(s, PIT_HZ);
 	delivered_ns = state_get_u64_max(s, CLOCK_MAX);
 	deadline = state_get_u64_max(s, CLOCK_MAX);
-	/* While the line is another's, nothing is owed to it. */
-	if (s->error || (edge != NO_EDGE && edge > CLOCK_MAX) || (replaced && (backlog || edge != NO_EDGE))) {
+	/* While the line is another's, no edge is waited for. */
+	if (s->error || (edge != NO_EDGE && edge > CLOCK_MAX) || (replaced && deadline)) {
 		s->error = true;
 		return;
 	}
@@ -639,7 +639,7 @@ static void pit_load(void *opaque, struct state *s)
 	p->backlog = backlog;
 	p->delivered_ns = delivered_ns;
 	/* Through the timer even if something is due: a load must not change what it has loaded. */
-	if (backlog || edge != NO_EDGE)
+	if (!replaced && (backlog || edge != NO_EDGE))
 		timer_mod(&p->timer, deadline);
 	else
 		timer_del(&p->timer);
