@@ -580,6 +580,18 @@ static void lapic_reset(void *opaque)
 	lapic_set_base(l, LAPIC_BASE | LAPIC_BASE_ENABLE | 0x100);
 }
 
+void lapic_init(struct lapic *l)
+{
+	u64 base = l->base;
+	bool lint0 = l->lint0;
+	u8 id = l->id;
+
+	lapic_reset(l);
+	l->id = id;
+	l->lint0 = lint0;
+	lapic_set_base(l, base);
+}
+
 #define WORDS(X) X(ldr) X(dfr) X(svr) X(esr) X(errors) X(icr) X(icr2) X(initial) X(divide)
 
 static void lapic_save(void *opaque, struct state *s)
