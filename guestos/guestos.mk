@@ -1,4 +1,5 @@
-# The guest kernels: `make guestos` builds build/guestos/{conformance,shadow,modes,demo,nano,nano16}.elf, 32-bit Multiboot ELF files.
+# The guest kernels: `make guestos` builds build/guestos/{conformance,shadow,modes,demo,nano,nano16}.elf, 32-bit Multiboot ELF files, and
+# bios.img, a floppy's or a disk's image that boots by the BIOS.
 
 GB := build/guestos
 GUEST_CC ?= gcc
@@ -12,7 +13,7 @@ guest_objs = $(patsubst guestos/%,$(GB)/%.o,$(wildcard guestos/$(1)/*.c guestos/
 GUEST_KERNELS := conformance shadow modes demo nano nano16
 GUEST_OBJS := $(GUEST_LIB) $(foreach k,$(GUEST_KERNELS),$(call guest_objs,$(k)))
 
-guestos: $(GUEST_KERNELS:%=$(GB)/%.elf)
+guestos: $(GUEST_KERNELS:%=$(GB)/%.elf) $(GB)/bios.img
 
 # The tests of shadow and modes run in the harness of conformance.
 GUEST_EXTRA_shadow := $(GB)/conformance/main.c.o
@@ -31,6 +32,24 @@ $(GUEST_OBJS): $(GB)/%.o: guestos/%
 	@mkdir -p $(@D)
 	$(Q)$(GUEST_CC) $(GUEST_CFLAGS) -MMD -MP -c -o $@ $<
 
--include $(GUEST_OBJS:.o=.d)
+# The kernel for the BIOS: 16-bit C, which writes to addresses below 4 KiB, and some 32-bit C.
+BIOS_OBJS := $(call guest_objs,bios)
+BIOS_CFLAGS := -Os -fno-delete-null-pointer-checks -Wno-array-bounds
+$(GB)/bios/real.c.o $(GB)/bios/devices.c.o: BIOS_CFLAGS += -m16
+
+$(BIOS_OBJS): $(GB)/%.o: guestos/%
+	@echo "  CC      $<"
+	@mkdir -p $(@D)
+	$(Q)$(GUEST_CC) $(GUEST_CFLAGS) $(BIOS_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(GB)/bios.img: $(BIOS_OBJS) guestos/bios/link.ld
+	@echo "  IMAGE   $@"
+	$(Q)$(GUEST_CC) -m32 -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -Wl,-T,guestos/bios/link.ld \
+		-o $(GB)/bios.elf $(BIOS_OBJS) -lgcc
+	$(Q)objcopy -O binary $(GB)/bios.elf $@.tmp
+	$(Q)truncate -s 1440K $@.tmp
+	$(Q)mv $@.tmp $@
+
+-include $(GUEST_OBJS:.o=.d) $(BIOS_OBJS:.o=.d)
 
 .PHONY: guestos

@@ -260,8 +260,8 @@ static inline u32 feature_word(u64 f, enum cpuid_word word)
 
 /* Caches, the same in every leaf that tells: 32 KiB + 32 KiB of L1, 2 MiB of L2, all 8-way with 64-byte lines. */
 #define CPUID_APIC_BIT 9
-#define CRYSTAL_HZ     1000000u
 #define APIC_BUS_HZ    1000000000u
+#define RATIO_NUM      4000ull
 #define LINE_SIZE      64u
 #define WAYS	       8u
 #define L1_KIB	       32u
@@ -276,37 +276,45 @@ static void cache_leaf(u32 out[4], unsigned type, unsigned level, u32 kib)
 	out[3] = 0;
 }
 
-/* The product that kernels compute of the TSC's ratio to the crystal in 32 bits must not overflow. */
-static bool tsc_tells_crystal(u64 tsc_hz)
+/*
+ * The TSC's frequency as a ratio to a crystal's (SDM Vol. 2A, CPUID leaf 15H). The local APIC's timer counts the crystal, and small kernels
+ * (xv6 and JOS: 10,000,000 counts are a tick) take its frequency for that of QEMU's, 1 GHz. So the ratio is made first, of numbers as large
+ * as they may be, and the crystal, within 0.02 % of 1 GHz and a multiple of 1 kHz, follows from it: kernels compute kHz * num / den in 32
+ * bits, which must not overflow, and get the TSC's frequency within 1 ppm.
+ */
+struct tsc_ratio {
+	u32 num, den, crystal_hz;
+};
+
+static bool tsc_tells_crystal(u64 tsc_hz, struct tsc_ratio *r)
 {
-	return tsc_hz >= 1000 && tsc_hz / 1000 * (CRYSTAL_HZ / 1000) <= UINT32_MAX;
+	u64 den = tsc_hz ? RATIO_NUM * APIC_BUS_HZ / tsc_hz : 0, num;
+
+	if (!den || den > UINT32_MAX)
+		return false;
+	num = (tsc_hz * den + APIC_BUS_HZ / 2) / APIC_BUS_HZ;
+	*r = (struct tsc_ratio){(u32)num, (u32)den, (u32)((tsc_hz * den / num + 500) / 1000 * 1000)};
+	return true;
 }
 
 u32 cpu_apic_timer_hz(const struct options *o, u64 tsc_hz)
 {
 	const char *name = o->cpu_model ? o->cpu_model : default_model;
 	const struct cpu_model *m = find_model(name, strlen(name));
+	struct tsc_ratio r;
 
-	return m && m->level >= 0x15 && tsc_tells_crystal(tsc_hz) ? CRYSTAL_HZ : APIC_BUS_HZ;
+	return m && m->level >= 0x15 && tsc_tells_crystal(tsc_hz, &r) ? r.crystal_hz : APIC_BUS_HZ;
 }
 
-/* The TSC's frequency as a ratio to the crystal's. */
 static void tsc_leaf(const struct vcpu *v, u32 out[4])
 {
-	u64 khz = v->vm->clock.tsc_hz / 1000;
-	u32 num = (u32)khz, den = CRYSTAL_HZ / 1000, a = den, b = num;
+	struct tsc_ratio r;
 
-	if (!tsc_tells_crystal(v->vm->clock.tsc_hz))
+	if (!tsc_tells_crystal(v->vm->clock.tsc_hz, &r))
 		return;
-	while (b) {
-		u32 t = a % b;
-
-		a = b;
-		b = t;
-	}
-	out[0] = den / a;
-	out[1] = num / a;
-	out[2] = CRYSTAL_HZ;
+	out[0] = r.den;
+	out[1] = r.num;
+	out[2] = r.crystal_hz;
 }
 
 static void vendor_string(const struct cpu_model *m, u32 *ebx, u32 *edx, u32 *ecx)

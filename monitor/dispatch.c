@@ -128,17 +128,29 @@ static void disarm(struct vcpu *v)
 	pthread_mutex_unlock(&v->kick_lock);
 }
 
-/* Resets the machine. Runs the boot loader and puts the vCPU at its entry, as a BIOS would have; or leaves it where it starts a BIOS. */
-static void boot(struct vcpu *v)
+/*
+ * Resets the machine. Runs the boot loader and puts the vCPU at its entry, as a BIOS would have; or leaves it where it starts a BIOS. What
+ * the keyboard controller, port 92h, a triple fault and port CF9h without its bit 1 ask for is INIT on a PC: firmware finds the devices as
+ * they were, and resets the board if nobody wants to be resumed. A machine without firmware has nobody who could.
+ */
+static void boot(struct vcpu *v, bool power_on)
 {
 	struct vm *vm = v->vm;
 	struct boot_entry e = {0};
 	static const u32 data = SEG_P | SEG_S | SEG_TYPE_W | SEG_TYPE_A | SEG_DB | SEG_G;
 	fpu_save(v);
 	pthread_mutex_lock(&vm->lock);
-	vm_reset_devices(vm);
+	if (power_on || vm->hard_reset || vm->opt.kernel) {
+		vm_reset_devices(vm);
+		vcpu_clear_event(v, EV_INTR | EV_NMI);
+	} else {
+		/* Interrupt lines stay as they are, and so does EV_INTR. The processor starts at FFFFFFF0h: by an open gate. */
+		if (vm->lapic)
+			lapic_init(vm->lapic);
+		vm_set_a20(vm, true);
+		vcpu_clear_event(v, EV_NMI);
+	}
 	pthread_mutex_unlock(&vm->lock);
-	vcpu_clear_event(v, EV_INTR | EV_NMI);
 	vcpu_reset(v);
 	tc_flush(v);
 	loader_load(vm->loader, vm, &e);
@@ -264,7 +276,7 @@ static bool handle_requests(struct vcpu *v)
 		}
 		if (events & EV_RESET) {
 			vcpu_clear_event(v, EV_RESET);
-			boot(v);
+			boot(v, false);
 			v->missed = false;
 		}
 		if (atomic_load(&v->events) & EV_PAUSE)
@@ -565,7 +577,7 @@ static void unwound(struct vcpu *v)
 void vcpu_run(struct vcpu *v)
 {
 	signal_init(v);
-	boot(v);
+	boot(v, true);
 	if (__builtin_setjmp(v->unwind))
 		unwound(v);
 	for (;;) {

@@ -89,7 +89,8 @@ void vm_free(struct vm *vm);
 void vm_request_exit(struct vm *vm, enum vm_exit why, int status);
 /*
  * A system reset asked for by a device (port 92, 0xCF9, i8042, triple fault, ACPI). Under -no-reboot ends the machine instead. The vCPU
- * does it at the next instruction boundary: vm_reset_devices, memory contents kept as on a PC, boot loader run again. Any thread.
+ * does it at the next instruction boundary, memory contents kept as on a PC: vm_reset_devices, boot loader run again. With firmware and
+ * without hard_reset only the processor is reset. Any thread.
  */
 void vm_request_reset(struct vm *vm);
 /* A power-off asked for by a device. Under -no-shutdown the machine stops, and the process stays. Lock held. */

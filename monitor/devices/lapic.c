@@ -69,7 +69,7 @@ struct lapic {
 	struct timer timer;
 	struct irq intr_out, nmi_out;
 	bool intr; /* told to intr_out */
-	u64 count_ns;
+	u64 timer_hz;
 	/* Saved from here on. */
 	u64 base; /* as in IA32_APIC_BASE */
 	bool lint0;
@@ -257,12 +257,25 @@ static u64 now(const struct lapic *l)
 	return clock_ns(&l->vm->clock);
 }
 
-/* Nanoseconds for each count: divided by 2, 4, ... 128, 1 (SDM Vol. 3A figure 10-10). */
-static u64 tick_ns(const struct lapic *l)
+/* The timer's clock is divided by 2, 4, ... 128, 1 (SDM Vol. 3A figure 10-10). */
+static unsigned divide_shift(const struct lapic *l)
 {
 	unsigned code = (l->divide & 3) | (l->divide >> 1 & 4);
 
-	return l->count_ns << ((code + 1) & 7);
+	return (code + 1) & 7;
+}
+
+/* Rounded up: at that time the count is over. */
+static u64 counts_to_ns(const struct lapic *l, u32 counts)
+{
+	u64 cycles = (u64)counts << divide_shift(l), ns = muldiv64(cycles, NS_PER_SEC, l->timer_hz);
+
+	return ns + (muldiv64(ns, l->timer_hz, NS_PER_SEC) < cycles);
+}
+
+static u64 ns_to_counts(const struct lapic *l, u64 ns)
+{
+	return muldiv64(ns, l->timer_hz, NS_PER_SEC) >> divide_shift(l);
 }
 
 static void arm(struct lapic *l)
@@ -276,13 +289,13 @@ static void arm(struct lapic *l)
 static void start(struct lapic *l)
 {
 	l->start = now(l);
-	l->deadline = l->initial ? l->start + MAX(l->initial * tick_ns(l), MIN_PERIOD_NS) : NO_DEADLINE;
+	l->deadline = l->initial ? l->start + MAX(counts_to_ns(l, l->initial), MIN_PERIOD_NS) : NO_DEADLINE;
 	arm(l);
 }
 
 static u32 current(const struct lapic *l)
 {
-	u64 counts = now(l) > l->start ? (now(l) - l->start) / tick_ns(l) : 0;
+	u64 counts = now(l) > l->start ? ns_to_counts(l, now(l) - l->start) : 0;
 
 	if (!l->initial || TIMER_MODE(l->lvt[LVT_TIMER]) == TIMER_TSC)
 		return 0;
@@ -294,14 +307,15 @@ static u32 current(const struct lapic *l)
 static void fire(void *opaque)
 {
 	struct lapic *l = opaque;
-	u64 period = MAX(l->initial * tick_ns(l), MIN_PERIOD_NS), late;
+	u64 period = MAX(counts_to_ns(l, l->initial), MIN_PERIOD_NS), late;
 
 	if (l->deadline == NO_DEADLINE)
 		return;
 	if (TIMER_MODE(l->lvt[LVT_TIMER]) == TIMER_PERIODIC) {
 		/* Interrupts that a starved process missed are merged, as they are while one waits in IRR. */
 		late = now(l) > l->deadline ? (now(l) - l->deadline) / period : 0;
-		l->deadline += (late + 1) * period;
+		l->start = l->deadline + late * period;
+		l->deadline = l->start + period;
 	} else {
 		l->deadline = NO_DEADLINE;
 		l->tsc_deadline = 0;
@@ -522,12 +536,12 @@ static void lapic_write(void *opaque, u64 offset, u32 value, unsigned size)
 		value &= 0xb;
 		if (value != l->divide) {
 			u32 left = current(l);
-			u64 done = l->initial - left;
+			u32 done = l->initial - left;
 
 			l->divide = value;
 			if (l->deadline != NO_DEADLINE && TIMER_MODE(l->lvt[LVT_TIMER]) != TIMER_TSC) {
-				l->start = now(l) - MIN(done * tick_ns(l), now(l));
-				l->deadline = now(l) + MAX(left * tick_ns(l), MIN_PERIOD_NS);
+				l->start = now(l) - MIN(counts_to_ns(l, done), now(l));
+				l->deadline = now(l) + MAX(counts_to_ns(l, left), MIN_PERIOD_NS);
 				arm(l);
 			}
 		}
@@ -564,6 +578,18 @@ static void lapic_reset(void *opaque)
 	l->lint0 = false;
 	arm(l);
 	lapic_set_base(l, LAPIC_BASE | LAPIC_BASE_ENABLE | 0x100);
+}
+
+void lapic_init(struct lapic *l)
+{
+	u64 base = l->base;
+	bool lint0 = l->lint0;
+	u8 id = l->id;
+
+	lapic_reset(l);
+	l->id = id;
+	l->lint0 = lint0;
+	lapic_set_base(l, base);
 }
 
 #define WORDS(X) X(ldr) X(dfr) X(svr) X(esr) X(errors) X(icr) X(icr2) X(initial) X(divide)
@@ -658,7 +684,7 @@ struct lapic *lapic_create(struct vm *vm, struct irq intr_out, struct irq nmi_ou
 	l->vm = vm;
 	l->intr_out = intr_out;
 	l->nmi_out = nmi_out;
-	l->count_ns = NS_PER_SEC / cpu_apic_timer_hz(&vm->opt, vm->clock.tsc_hz);
+	l->timer_hz = cpu_apic_timer_hz(&vm->opt, vm->clock.tsc_hz);
 	timer_init(&l->timer, vm, fire, l);
 	l->region = mmio_register(&vm->mem, &(struct mmio_range){LAPIC_BASE, PAGE_SIZE, lapic_read, lapic_write, l});
 	lapic_reset(l);

@@ -23,6 +23,8 @@ enum { APIC_FIXED, APIC_LOWEST, APIC_SMI, APIC_NMI = 4, APIC_INIT, APIC_STARTUP,
  * other for each NMI.
  */
 struct lapic *lapic_create(struct vm *vm, struct irq intr_out, struct irq nmi_out);
+/* INIT: all registers as behind a reset but for the base address and the ID (SDM Vol. 3A 10.4.7.3); the pins are as they are. Lock held. */
+void lapic_init(struct lapic *l);
 /* The LINT0 pin: what the 8259 pair's INTR drives. */
 struct irq lapic_lint0(struct lapic *l);
 /* Where ExtINT interrupts get their vector. Start-up. */

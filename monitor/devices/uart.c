@@ -8,6 +8,9 @@
  * Interrupt sources are recomputed from the registers (`uart_update`), but for the two that are events: `thr_pending` (THRE has risen, or
  * its interrupt was enabled, and IIR has not been read since) and `timed_out` (bytes below the trigger level have waited for four character
  * times).
+ *
+ * OUT2 is an output like OUT1. IBM's adapter let the interrupt through by it, so drivers set it; but QEMU's serial ports have no such gate,
+ * and there are kernels (xv6 is one) that leave it 0 and live by their interrupts.
  */
 #include "monitor/devices/uart.h"
 
@@ -42,7 +45,7 @@ enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_S
 #define MCR_DTR	     0x01
 #define MCR_RTS	     0x02
 #define MCR_OUT1     0x04
-#define MCR_OUT2     0x08 /* on a PC: lets the interrupt through */
+#define MCR_OUT2     0x08
 #define MCR_LOOP     0x10
 #define LSR_DR	     0x01
 #define LSR_OE	     0x02
@@ -137,7 +140,7 @@ static u8 uart_interrupt(const struct uart *u)
 
 static void uart_update(struct uart *u)
 {
-	irq_set(&u->irq, (u->mcr & MCR_OUT2) && uart_interrupt(u) != IIR_NONE);
+	irq_set(&u->irq, uart_interrupt(u) != IIR_NONE);
 }
 
 /* (Re)starts the character timeout: it runs while bytes wait that no trigger level announces. */

@@ -97,9 +97,6 @@ START_TEST(default_model)
 	ck_assert_uint_eq(r[3], 0x100);
 	cpuid(v, 0x80000008, 0, r);
 	ck_assert_uint_eq(r[0], 32 << 8 | 36);
-	/* Kernels compute ECX/1000 * EBX / EAX in 32 bits. */
-	cpuid(v, 0x15, 0, r);
-	ck_assert_uint_eq(r[2] / 1000 * r[1] / r[0], 2600000);
 }
 END_TEST
 
@@ -147,15 +144,25 @@ START_TEST(limit_maximum)
 }
 END_TEST
 
-START_TEST(fast_clock)
+START_TEST(clock_ratio)
 {
+	static const u64 tsc_hz[] = {50000000, 1000000000, 1799999999, 2095123456, 2600000000, 2999999000, 4500000000, 7777777777};
 	u32 r[4];
 
-	/* Above 4.29 GHz the ratio would overflow: then the leaf says nothing. */
 	use("max");
-	clock_set_tsc_hz(&vm->clock, 4500000000ull);
+	for (size_t i = 0; i < ARRAY_SIZE(tsc_hz); i++) {
+		clock_set_tsc_hz(&vm->clock, tsc_hz[i]);
+		cpuid(v, 0x15, 0, r);
+		/* Kernels compute ECX/1000 * EBX / EAX in 32 bits, some of them with nothing behind the comma. */
+		ck_assert_uint_le((u64)(r[2] / 1000) * r[1], UINT32_MAX);
+		ck_assert_double_eq_tol((double)(r[2] / 1000) * r[1] / r[0] * 1000, (double)tsc_hz[i], (double)tsc_hz[i] * 1e-6);
+		ck_assert_double_eq_tol((double)r[2], 1e9, 2e5); /* what small kernels take the APIC's timer for */
+		ck_assert_uint_eq(cpu_apic_timer_hz(&vm->opt, tsc_hz[i]), r[2]);
+	}
+	clock_set_tsc_hz(&vm->clock, 100); /* no ratio of 32 bits */
 	cpuid(v, 0x15, 0, r);
 	ck_assert_uint_eq(r[0] | r[1] | r[2], 0);
+	ck_assert_uint_eq(cpu_apic_timer_hz(&vm->opt, 100), 1000000000);
 }
 END_TEST
 
@@ -171,7 +178,7 @@ Suite *cpuid_suite(void)
 	tcase_add_test(t, caches_agree);
 	tcase_add_test(t, leaves_beyond);
 	tcase_add_test(t, limit_maximum);
-	tcase_add_test(t, fast_clock);
+	tcase_add_test(t, clock_ratio);
 	suite_add_tcase(s, t);
 	return s;
 }

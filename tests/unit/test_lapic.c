@@ -1,6 +1,7 @@
 /* Local APIC and I/O APIC: priorities, delivery, the timer, and how the 8259 pair gets through. SDM Vol. 3A chapter 10; 82093AA. */
 #include <check.h>
 
+#include "monitor/cpuid.h"
 #include "monitor/devices/ioapic.h"
 #include "monitor/devices/lapic.h"
 #include "monitor/devices/pic.h"
@@ -349,6 +350,35 @@ START_TEST(timer_storm)
 }
 END_TEST
 
+/* The default CPU's timer counts what CPUID leaf 15H says: near 1 GHz, but not that. */
+START_TEST(timer_of_crystal)
+{
+	const u32 counts = 4000000000u;
+	u64 hz, whole;
+
+	rig_free(rig);
+	rig = rig_create();
+	clock_set_tsc_hz(&rig->vm->clock, 2095123456);
+	hz = cpu_apic_timer_hz(&rig->vm->opt, rig->vm->clock.tsc_hz);
+	ck_assert_uint_ne(hz, 1000000000);
+	build(rig);
+	whole = muldiv64(counts, 1000000000, hz);
+	out(SVR, 0x1ff);
+	out(TIMER, 0x20040);
+	out(DIVIDE, 0xb);
+	out(INITIAL, counts);
+	for (int i = 0; i < 3; i++) {
+		rig_advance(rig, whole / 2);
+		ck_assert_uint_le(in(CURRENT) - (counts / 2 - 2), 4);
+		rig_advance(rig, whole - whole / 2 - 2);
+		ck_assert(!intr());
+		rig_advance(rig, 3);
+		ck_assert_int_eq(ack(), 0x40);
+		out(EOI, 0);
+	}
+}
+END_TEST
+
 START_TEST(timer_tsc_deadline)
 {
 	u64 tsc;
@@ -489,6 +519,7 @@ Suite *lapic_suite(void)
 	tcase_add_test(t, timer_one_shot);
 	tcase_add_test(t, timer_periodic);
 	tcase_add_test(t, timer_storm);
+	tcase_add_test(t, timer_of_crystal);
 	tcase_add_test(t, timer_tsc_deadline);
 	tcase_add_test(t, ioapic_edge);
 	tcase_add_test(t, ioapic_level);
