@@ -347,7 +347,7 @@ u32 mmio_read(struct vm *vm, u64 pa, unsigned size)
 {
 	u32 value;
 
-	if (mmio_unclaimed(&vm->mem, pa, size)) {
+	if (!find_mmio(&vm->mem, pa, size) && mmio_unclaimed(&vm->mem, pa, size)) {
 		log_to(LOG_IO, "io: read of unclaimed memory %#llx, %u bytes", (unsigned long long)pa, size);
 		return size_mask(size);
 	}
@@ -359,7 +359,7 @@ u32 mmio_read(struct vm *vm, u64 pa, unsigned size)
 
 void mmio_write(struct vm *vm, u64 pa, u32 value, unsigned size)
 {
-	if (mmio_unclaimed(&vm->mem, pa, size)) {
+	if (!find_mmio(&vm->mem, pa, size) && mmio_unclaimed(&vm->mem, pa, size)) {
 		log_to(LOG_IO, "io: write of %#x to unclaimed memory %#llx, %u bytes", value & size_mask(size), (unsigned long long)pa,
 		       size);
 		return;

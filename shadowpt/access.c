@@ -99,6 +99,10 @@ static void translate(struct vcpu *v, u32 linear, u32 n, int acc, struct span *s
 {
 	struct walk w;
 	u32 in_page = PAGE_SIZE - (linear & PAGE_MASK);
+	if (n <= in_page && softmmu_mmio(v, linear, acc, &s->pa[0])) {
+		s->first = n;
+		return;
+	}
 	int err = walk_translate(v, linear, acc, &w);
 	if (err >= 0)
 		raise_pf(v, linear, (u32)err);

@@ -86,10 +86,48 @@ static void drop_log(struct softmmu *m, int global)
 	l->n = 0;
 }
 
+static u32 mmio_tag(u32 linear, int acc)
+{
+	return 1u << 31 | linear >> PAGE_SHIFT << 2 | !!(acc & ACC_USER) << 1 | !!(acc & ACC_WRITE);
+}
+
+static u32 mmio_slot(u32 tag)
+{
+	return (tag >> 2 ^ tag << 4) % MMIO_TLB_SIZE;
+}
+
+static void note_mmio(struct softmmu *m, u32 linear, int acc, u64 pa)
+{
+	u32 tag = mmio_tag(linear, acc), slot = mmio_slot(tag);
+	m->mmio.tag[slot] = tag;
+	m->mmio.page[slot] = pa & ~(u64)PAGE_MASK;
+	m->mmio.used = true;
+}
+
+bool softmmu_mmio(const struct vcpu *v, u32 linear, int acc, u64 *pa)
+{
+	const struct mmio_tlb *t = &v->mmu->mmio;
+	u32 tag = mmio_tag(linear, acc), slot = mmio_slot(tag);
+	if (t->tag[slot] != tag)
+		return false;
+	*pa = t->page[slot] | (linear & PAGE_MASK);
+	return true;
+}
+
+static void drop_mmio(struct softmmu *m)
+{
+	if (!m->mmio.used)
+		return;
+	for (u32 i = 0; i < MMIO_TLB_SIZE; i++)
+		m->mmio.tag[i] = 0;
+	m->mmio.used = false;
+}
+
 static void drop_all(struct softmmu *m)
 {
 	drop_log(m, 0);
 	drop_log(m, 1);
+	drop_mmio(m);
 	memset(m->large, 0, sizeof(m->large));
 }
 
@@ -121,8 +159,10 @@ static u64 fill(struct vcpu *v, u32 linear, int acc, const struct walk *w)
 {
 	struct softmmu *m = v->mmu;
 	u8 *host = ram_ptr(&v->vm->mem, w->pa);
-	if (unlikely(!host))
+	if (unlikely(!host)) {
+		note_mmio(m, linear, acc, w->pa);
 		return 0;
+	}
 	u32 page = linear >> PAGE_SHIFT, set = acc & ACC_USER ? MMU_USER : MMU_SUPERVISOR, which = page << 1 | set;
 	u64 delta = (u64)host - linear;
 	struct page_desc *d = smc_page(v, ram_page(&v->vm->mem, host));
@@ -164,6 +204,9 @@ u8 *softmmu_span(struct vcpu *v, u32 linear, int acc, u32 *bytes)
 	delta = t[acc & ACC_WRITE ? MMU_HALF_ENTRIES : 0];
 	if (unlikely(!delta)) {
 		struct walk w;
+		u64 pa;
+		if (softmmu_mmio(v, linear, acc, &pa))
+			return NULL;
 		int err = walk_translate(v, linear, acc, &w);
 		if (err >= 0)
 			raise_pf(v, linear, (u32)err);
@@ -193,26 +236,28 @@ u64 softmmu_miss(struct vcpu *v, u32 linear, u32 meta, int slot, bool *bounced)
 	if (watch_all(v))
 		access_check(v, linear, n, acc);
 
-	struct walk w[2];
 	u32 in_page = PAGE_SIZE - (linear & PAGE_MASK);
-	int err = walk_translate(v, linear, acc, &w[0]);
-	if (err >= 0)
-		raise_pf(v, linear, (u32)err);
-	b->first = n;
-	if (n <= in_page) {
-		if (!watch_all(v)) {
-			u64 delta = fill(v, linear, acc, &w[0]);
+	if (n <= in_page && softmmu_mmio(v, linear, acc, &b->pa[0])) {
+		b->first = n;
+	} else {
+		struct walk w[2];
+		int err = walk_translate(v, linear, acc, &w[0]);
+		if (err >= 0)
+			raise_pf(v, linear, (u32)err);
+		b->first = n;
+		if (n <= in_page) {
+			u64 delta = watch_all(v) ? 0 : fill(v, linear, acc, &w[0]);
 			if (delta)
 				return delta;
+		} else {
+			b->first = in_page;
+			err = walk_translate(v, linear + in_page, acc, &w[1]);
+			if (err >= 0)
+				raise_pf(v, linear + in_page, (u32)err);
+			b->pa[1] = w[1].pa;
 		}
-	} else {
-		b->first = in_page;
-		err = walk_translate(v, linear + in_page, acc, &w[1]);
-		if (err >= 0)
-			raise_pf(v, linear + in_page, (u32)err);
-		b->pa[1] = w[1].pa;
+		b->pa[0] = w[0].pa;
 	}
-	b->pa[0] = w[0].pa;
 	b->linear = linear;
 	b->size = n;
 	b->buf = m->bounce_pages[slot] + (linear & PAGE_MASK);
@@ -259,6 +304,7 @@ void mmu_flush_nonglobal(struct vcpu *v)
 {
 	v->stats.tlb_flush_nonglobal++;
 	drop_log(v->mmu, 0);
+	drop_mmio(v->mmu);
 	jc_flush_nonglobal(v);
 	window_switch(v);
 }
@@ -276,5 +322,6 @@ void mmu_invlpg(struct vcpu *v, u32 linear)
 	}
 	drop_entry(v->mmu, page << 1 | MMU_SUPERVISOR);
 	drop_entry(v->mmu, page << 1 | MMU_USER);
+	drop_mmio(v->mmu);
 	jc_flush_page(v, page);
 }

@@ -39,12 +39,24 @@ struct bounce {
 	u8 *buf;   /* as aligned within its page as the guest's operand */
 };
 
+/*
+ * Where pages that are not RAM lie, by linear page, privilege and kind of access: they have no entry in the tables, and would be walked for
+ * at every access otherwise. As stale as those at most.
+ */
+#define MMIO_TLB_SIZE 32
+struct mmio_tlb {
+	u32 tag[MMIO_TLB_SIZE]; /* 0: none */
+	u64 page[MMIO_TLB_SIZE];
+	bool used;
+};
+
 struct softmmu {
 	u64 *table[MMU_TABLES]; /* MMU_EMPTY: all misses; used while alignment checks or watchpoints are on */
 	u8 *bounce_pages[2];	/* two pages each */
 	struct bounce bounce[2];
 	struct mmu_log log[2]; /* [1]: global entries */
-	u8 large[1024];	       /* 4 MiB regions with an entry that came from a large page */
+	struct mmio_tlb mmio;
+	u8 large[1024]; /* 4 MiB regions with an entry that came from a large page */
 };
 
 /* Returns 0 or -errno (address space refused). */
@@ -60,6 +72,9 @@ u64 *softmmu_table(struct vcpu *v);
  * watched pages.
  */
 u8 *softmmu_span(struct vcpu *v, u32 linear, int acc, u32 *bytes);
+
+/* True if the page at `linear` is known not to be RAM: *pa is the address there. No check of what else may be wrong with the access. */
+bool softmmu_mmio(const struct vcpu *v, u32 linear, int acc, u64 *pa);
 
 /* Misses and commits of translated code; see softmmu.c. */
 u64 softmmu_miss(struct vcpu *v, u32 linear, u32 meta, int slot, bool *bounced);
