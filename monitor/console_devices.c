@@ -75,7 +75,7 @@ static void info_pci(struct console_call *c)
 	if (!console_end(c) || !c->vm->pci)
 		return;
 	for (unsigned devfn = 0; devfn < 256; devfn++) {
-		const struct pci_device *d = pci_function(c->vm->pci, devfn);
+		const struct pci_device *d = pci_function_at(c->vm->pci, devfn);
 		const char *name = NULL;
 
 		if (!d)
@@ -182,7 +182,7 @@ static void info_qtree(struct console_call *c)
 		return;
 	console_printf(c, "  bus: pci.0\n    type PCI\n");
 	for (unsigned devfn = 0; devfn < 256; devfn++) {
-		const struct pci_device *d = pci_function(vm->pci, devfn);
+		const struct pci_device *d = pci_function_at(vm->pci, devfn);
 
 		if (d)
 			console_printf(c, "    dev: %s, id \"\"\n      addr = %02x.%u\n", d->name, devfn >> 3, devfn & 7);

@@ -265,6 +265,7 @@ static void editor_start(struct console_line *l)
 	/* After the installation, which reads the user's own settings. */
 	rl_variable_bind("enable-bracketed-paste", "off");
 	rl_variable_bind("keyseq-timeout", "0");
+	rl_tty_set_echoing(1);
 	rl_bind_key(CTRL_C, rl_kill_full_line);
 	editor_size();
 	l->prompted = true;

@@ -407,7 +407,7 @@ struct pci_bus *pci_create(struct vm *vm, struct sysctl *sysctl)
 	return bus;
 }
 
-const struct pci_device *pci_function(const struct pci_bus *bus, unsigned devfn)
+const struct pci_device *pci_function_at(const struct pci_bus *bus, unsigned devfn)
 {
 	u8 i = bus->by_devfn[devfn & 0xff];
 
