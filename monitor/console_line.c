@@ -53,10 +53,14 @@ static int editor_byte = NO_INPUT;
 
 static void flush(struct console_line *l)
 {
-	if (l->pending.len) {
-		size_t left = l->pending.len - l->sent;
+	/* Until nothing more is taken: only then does CHARDEV_WRITABLE come. */
+	while (l->sent < l->pending.len) {
+		size_t taken = chardev_write(l->chr, (const u8 *)l->pending.p + l->sent, l->pending.len - l->sent);
 
-		l->sent += MIN(chardev_write(l->chr, (const u8 *)l->pending.p + l->sent, left), left);
+		/* The peer may have gone meanwhile, and all has been forgotten. */
+		if (!taken || !l->pending.len)
+			break;
+		l->sent += taken;
 	}
 	if (l->sent == l->pending.len) {
 		text_free(&l->pending);

@@ -144,6 +144,7 @@ static void disassemble(const struct vcpu *v, bool physical, u64 address, u32 co
 	ZydisDecoderInit(&decoder, wide ? ZYDIS_MACHINE_MODE_LEGACY_32 : ZYDIS_MACHINE_MODE_LEGACY_16,
 			 wide ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_16);
 	ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_ATT);
+	ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_HEX_UPPERCASE, ZYAN_FALSE);
 	while (count--) {
 		ZydisDecodedInstruction insn;
 		ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
@@ -195,7 +196,7 @@ static void dump_line(const u8 *bytes, u32 n, const struct console_format *f, in
 		memcpy(&value, bytes + i, (size_t)size);
 		text_add(out, " ", 1);
 		if (f->format == 'o')
-			text_printf(out, "#%*llo", width, (unsigned long long)value);
+			text_printf(out, "%#*llo", width, (unsigned long long)value);
 		else if (f->format == 'x')
 			text_printf(out, "0x%0*llx", width, (unsigned long long)value);
 		else if (f->format == 'u')

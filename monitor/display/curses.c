@@ -47,7 +47,7 @@ struct curses {
 	bool rich;    /* 16 colours and a pair for each combination */
 	u64 message_until;
 	char message[120]; /* instead of the guest's screen, for a while */
-	unsigned stalled; /* rounds for which the guest has taken no key */
+	unsigned stalled;  /* rounds for which the guest has taken no key */
 };
 
 /* ---- input ---- */
