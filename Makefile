@@ -8,7 +8,7 @@ WERROR ?= 1
 Q := $(if $(filter 1,$(V)),,@)
 
 CC ?= cc
-PKGS := zydis capstone ncursesw libvncserver libpng
+PKGS := zydis capstone ncursesw libvncserver libpng readline
 CFLAGS_release := -O2 -g
 CFLAGS_debug := -Og -g3 -DRINGER_DEBUG
 CFLAGS_asan := -O1 -g -fsanitize=address -fno-omit-frame-pointer
@@ -27,7 +27,7 @@ CPPFLAGS := -I. -I$(B)/gen -D_GNU_SOURCE -DRINGER_VERSION='"$(VERSION)"'
 # Non-PIE: the translation cache lies below 2 GiB beside the text, so that every call and jump between them is rel32.
 CFLAGS := -std=gnu11 -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) -fno-pie -fno-strict-aliasing -pthread $(CFLAGS_$(MODE))
 LDFLAGS := -no-pie -pthread $(LDFLAGS_$(MODE))
-LDLIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -lZydis -lcapstone -lncursesw -ltinfo -lvncserver -lpng16)
+LDLIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -lZydis -lcapstone -lncursesw -ltinfo -lvncserver -lpng16 -lreadline)
 
 # Everything but main.c goes into the library that ringer and the unit tests link.
 SRCS := $(filter-out monitor/main.c,$(wildcard monitor/*.c monitor/devices/*.c monitor/display/*.c shadowpt/*.c cache/*.c translator/*.c))

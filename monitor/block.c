@@ -43,6 +43,7 @@ enum { PERM_READ = BIT(0), PERM_WRITE = BIT(1), PERM_RESIZE = BIT(3) };
 
 struct block {
 	struct vm *vm;
+	char *file;
 	int fd, overlay; /* overlay: the snapshot, or -1 */
 	bool readonly, synchronous;
 	u64 bytes, sectors;
@@ -400,6 +401,7 @@ static void discard(struct block *b)
 		close(b->overlay);
 	free(b->in_overlay);
 	free(b->cluster);
+	free(b->file);
 	free(b);
 }
 
@@ -438,6 +440,9 @@ struct block *block_open(struct vm *vm, const struct block_config *c, char *err,
 		fatal("out of memory");
 	b->vm = vm;
 	b->fd = b->overlay = -1;
+	b->file = strdup(c->file);
+	if (!b->file)
+		fatal("out of memory");
 	b->readonly = c->readonly;
 	b->work = (struct vcpu_work){.fn = finish, .opaque = b};
 	b->synchronous = vm->opt.lockstep;
@@ -482,6 +487,11 @@ void block_close(struct block *b)
 u64 block_sectors(const struct block *b)
 {
 	return b->sectors;
+}
+
+const char *block_file(const struct block *b)
+{
+	return b->file;
 }
 
 bool block_readonly(const struct block *b)

@@ -46,6 +46,8 @@ void block_close(struct block *b);
 /* Size in sectors: a last sector that is not whole counts, and reads as if it were filled up with zeros. */
 u64 block_sectors(const struct block *b);
 bool block_readonly(const struct block *b);
+/* The image's name, as it was opened by. */
+const char *block_file(const struct block *b);
 void block_submit(struct block *b, struct block_request *r);
 /* Waits for all requests and has them done. What they reply with is written by the time it returns. */
 void block_drain(struct block *b);

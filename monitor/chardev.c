@@ -4,8 +4,8 @@
  * Invariants: nothing here waits while vm->lock is held: descriptors are non-blocking, or (stdio that could not be opened anew) are asked
  * by poll() first. A descriptor that the process shares with others never gets O_NONBLOCK. What the peer does not take at once waits in a
  * bounded ring for POLLOUT; devices gather bytes into lines (devices/txbuf.c), so each write is worth its system call. Without a peer,
- * output is dropped. Input that the front end has no room for waits in `in`; while that is full nothing is read, except from a terminal,
- * whose Ctrl-A must always work: there, input is dropped.
+ * output is dropped. Input that the front end has no room for waits in its `in`; while that is full nothing is read, except where Ctrl-A
+ * must always work: there, input is dropped. Of a shared back end (mon:) input goes to the front end in focus, output comes from both.
  */
 #include "monitor/chardev.h"
 
@@ -14,15 +14,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "monitor/chardev_backend.h"
 #include "monitor/log.h"
+#include "monitor/text.h"
 #include "monitor/vm.h"
 
 #define FLUSH_DELAY_NS 1000000ull
 #define FLUSH_AT       4096
-#define PTY_POLL_NS    200000000ull
+#define PTY_POLL_NS    200000000
 /* At the end: how long a peer that does not read is waited for, and how long one that reads slowly. */
 #define DRAIN_STALL_MS 200
 #define DRAIN_MAX_NS   (2 * NS_PER_SEC)
@@ -33,8 +35,9 @@
 static const char escape_help[] = "\r\n"
 				  "Ctrl-A h    this help\r\n"
 				  "Ctrl-A x    quit\r\n"
-				  "Ctrl-A b    send a break\r\n"
-				  "Ctrl-A Ctrl-A  send Ctrl-A\r\n";
+				  "Ctrl-A b    send a break\r\n";
+static const char escape_help_shared[] = "Ctrl-A c    switch between console and monitor\r\n";
+static const char escape_help_end[] = "Ctrl-A Ctrl-A  send Ctrl-A\r\n";
 
 static void on_ready(void *opaque, int fd, int revents);
 static void on_listen(void *opaque, int fd, int revents);
@@ -45,9 +48,26 @@ static void watch(struct chardev *c, int fd, int events)
 		event_watch_fd(c->vm, fd, events, on_ready, c);
 }
 
+static void tell(struct chardev_front *f, enum chardev_event ev)
+{
+	if (f->client.event)
+		f->client.event(f->client.opaque, ev);
+}
+
+static void tell_all(struct chardev *c, enum chardev_event ev)
+{
+	for (unsigned i = 0; i < FRONTS; i++)
+		tell(&c->front[i], ev);
+}
+
+static bool may_drop_input(const struct chardev *c)
+{
+	return (c->is_terminal || c->shared) && c->escapes;
+}
+
 static bool wants_input(const struct chardev *c)
 {
-	return c->in_fd >= 0 && c->connected && (c->in_len < sizeof(c->in) || c->is_terminal);
+	return c->in_fd >= 0 && c->connected && (c->front[c->focus].in_len < CHARDEV_IN_SIZE || may_drop_input(c));
 }
 
 /* Makes the event loop's watches those that the state asks for. */
@@ -73,6 +93,11 @@ static void drop_output(struct chardev *c)
 	c->out_blocked = false;
 }
 
+static void pty_look_again(struct chardev *c)
+{
+	timerfd_settime(c->pty_timer, 0, &(struct itimerspec){.it_value = {0, PTY_POLL_NS}}, NULL);
+}
+
 /* The peer is gone: for good, or until the next one connects. */
 static void disconnect(struct chardev *c)
 {
@@ -80,13 +105,14 @@ static void disconnect(struct chardev *c)
 	drop_output(c);
 	update_watches(c);
 	if (c->kind == CHARDEV_PTY) {
-		timer_mod(&c->pty_timer, clock_ns(&c->vm->clock) + PTY_POLL_NS);
+		pty_look_again(c);
 	} else if (c->kind == CHARDEV_SOCKET) {
 		close(c->in_fd);
 		c->in_fd = c->out_fd = -1;
 		if (c->listen_fd >= 0)
 			event_watch_fd(c->vm, c->listen_fd, POLLIN, on_listen, c);
 	}
+	tell_all(c, CHARDEV_CLOSED);
 }
 
 static ssize_t write_some(struct chardev *c, const u8 *p, size_t n)
@@ -137,6 +163,15 @@ static void flush_output(struct chardev *c)
 	update_watches(c);
 }
 
+/* Tells those that have been refused. */
+static void tell_room(struct chardev *c)
+{
+	if (!c->refused || c->out_len == sizeof(c->out))
+		return;
+	c->refused = false;
+	tell_all(c, CHARDEV_WRITABLE);
+}
+
 size_t chardev_write(struct chardev *c, const u8 *buf, size_t n)
 {
 	size_t taken = 0;
@@ -153,24 +188,31 @@ size_t chardev_write(struct chardev *c, const u8 *buf, size_t n)
 	}
 	if (!c->out_blocked)
 		flush_output(c);
+	c->refused = c->refused || taken < n;
 	return taken;
 }
 
-static void deliver_input(struct chardev *c)
+static void deliver_to(struct chardev_front *f)
 {
-	while (c->in_len && c->client.receive) {
-		size_t n = MIN(c->in_len, c->client.can_receive(c->client.opaque));
+	while (f->in_len && f->client.receive) {
+		size_t n = MIN(f->in_len, f->client.can_receive(f->client.opaque));
 		u8 chunk[64];
 
 		n = MIN(n, sizeof(chunk));
 		if (!n)
 			break;
 		/* Out of the buffer first: the front end may call chardev_accept_input from within. */
-		memcpy(chunk, c->in, n);
-		memmove(c->in, c->in + n, c->in_len - n);
-		c->in_len -= n;
-		c->client.receive(c->client.opaque, chunk, n);
+		memcpy(chunk, f->in, n);
+		memmove(f->in, f->in + n, f->in_len - n);
+		f->in_len -= n;
+		f->client.receive(f->client.opaque, chunk, n);
 	}
+}
+
+static void deliver_input(struct chardev *c)
+{
+	for (unsigned i = 0; i < FRONTS; i++)
+		deliver_to(&c->front[i]);
 }
 
 static void say(struct chardev *c, const char *text)
@@ -178,7 +220,7 @@ static void say(struct chardev *c, const char *text)
 	chardev_write(c, (const u8 *)text, strlen(text));
 }
 
-/* Takes one byte of stdio input through the escape state machine; returns whether it is for the guest. */
+/* Takes one byte of input through the escape state machine; returns whether it is for the front end. */
 static bool filter_escape(struct chardev *c, u8 byte)
 {
 	if (!c->escape_seen) {
@@ -196,10 +238,18 @@ static bool filter_escape(struct chardev *c, u8 byte)
 	case 'h':
 	case '?':
 		say(c, escape_help);
+		if (c->shared)
+			say(c, escape_help_shared);
+		say(c, escape_help_end);
 		return false;
 	case 'b':
-		if (c->client.event)
-			c->client.event(c->client.opaque, CHARDEV_BREAK);
+		tell(&c->front[FRONT_DEVICE], CHARDEV_BREAK);
+		return false;
+	case 'c':
+		if (c->shared && c->front[FRONT_CONSOLE].client.receive) {
+			c->focus = c->focus == FRONT_DEVICE ? FRONT_CONSOLE : FRONT_DEVICE;
+			tell(&c->front[c->focus], CHARDEV_FOCUS);
+		}
 		return false;
 	default:
 		return false;
@@ -209,8 +259,8 @@ static bool filter_escape(struct chardev *c, u8 byte)
 static void read_input(struct chardev *c)
 {
 	u8 buf[256];
-	size_t room = sizeof(c->in) - c->in_len;
-	ssize_t n = read(c->in_fd, buf, c->is_terminal ? sizeof(buf) : MIN(sizeof(buf), room));
+	size_t room = CHARDEV_IN_SIZE - c->front[c->focus].in_len;
+	ssize_t n = read(c->in_fd, buf, may_drop_input(c) ? sizeof(buf) : MIN(sizeof(buf), room));
 
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
 		return;
@@ -228,10 +278,16 @@ static void read_input(struct chardev *c)
 		return;
 	}
 	for (ssize_t i = 0; i < n; i++) {
-		if (c->kind == CHARDEV_STDIO && !filter_escape(c, buf[i]))
+		struct chardev_front *f;
+
+		/* What was typed before an escape comes before it. */
+		if (c->escapes && buf[i] == ESCAPE_CHAR && !c->escape_seen)
+			deliver_input(c);
+		if (c->escapes && !filter_escape(c, buf[i]))
 			continue;
-		if (c->in_len < sizeof(c->in))
-			c->in[c->in_len++] = buf[i];
+		f = &c->front[c->focus];
+		if (f->in_len < sizeof(f->in))
+			f->in[f->in_len++] = buf[i];
 	}
 	deliver_input(c);
 }
@@ -242,6 +298,7 @@ static void on_ready(void *opaque, int fd, int revents)
 
 	if (fd == c->out_fd && c->out_blocked && (revents & (POLLOUT | POLLERR | POLLHUP | POLLNVAL)))
 		flush_output(c);
+	tell_room(c);
 	if (fd == c->in_fd && wants_input(c) && (revents & (POLLIN | POLLERR | POLLHUP | POLLNVAL)))
 		read_input(c);
 	update_watches(c);
@@ -258,45 +315,104 @@ static void on_listen(void *opaque, int fd, int revents)
 	event_watch_fd(c->vm, c->listen_fd, 0, NULL, NULL);
 	c->in_fd = c->out_fd = peer;
 	c->connected = true;
+	/* What its predecessor has left is not its own. */
+	for (unsigned i = 0; i < FRONTS; i++)
+		c->front[i].in_len = 0;
+	c->escape_seen = false;
 	update_watches(c);
+	tell_all(c, CHARDEV_OPENED);
 }
 
 /* Whether somebody has opened the pty's other side. */
-static void on_pty_timer(void *opaque)
+static void look_at_pty(struct chardev *c)
 {
-	struct chardev *c = opaque;
 	struct pollfd pfd = {.fd = c->in_fd, .events = POLLOUT};
 
 	if (poll(&pfd, 1, 0) >= 0 && !(pfd.revents & POLLHUP)) {
 		c->connected = true;
 		update_watches(c);
+		tell_all(c, CHARDEV_OPENED);
 	} else {
-		timer_mod(&c->pty_timer, clock_ns(&c->vm->clock) + PTY_POLL_NS);
+		pty_look_again(c);
 	}
+}
+
+static void on_pty_timer(void *opaque, int fd, int revents)
+{
+	struct chardev *c = opaque;
+	u64 count;
+
+	(void)revents;
+	if (read(fd, &count, sizeof(count)) == (ssize_t)sizeof(count) && !c->connected)
+		look_at_pty(c);
 }
 
 void chardev_start(struct chardev *c)
 {
-	timer_init(&c->pty_timer, c->vm, on_pty_timer, c);
 	c->next = c->vm->chardevs;
 	c->vm->chardevs = c;
-	if (c->kind == CHARDEV_PTY)
-		on_pty_timer(c);
-	else if (c->listen_fd >= 0 && !c->connected)
+	if (c->kind == CHARDEV_PTY) {
+		event_watch_fd(c->vm, c->pty_timer, POLLIN, on_pty_timer, c);
+		look_at_pty(c);
+	} else if (c->listen_fd >= 0 && !c->connected) {
 		event_watch_fd(c->vm, c->listen_fd, POLLIN, on_listen, c);
+	}
+	update_watches(c);
+}
+
+static void attach(struct chardev *c, unsigned front, const struct chardev_client *client)
+{
+	c->front[front].client = client ? *client : (struct chardev_client){0};
+	deliver_input(c);
 	update_watches(c);
 }
 
 void chardev_attach(struct chardev *c, const struct chardev_client *client)
 {
-	c->client = *client;
-	deliver_input(c);
-	update_watches(c);
+	attach(c, FRONT_DEVICE, client);
+	if (c->connected)
+		tell(&c->front[FRONT_DEVICE], CHARDEV_OPENED);
+}
+
+void chardev_attach_console(struct chardev *c, const struct chardev_client *client)
+{
+	attach(c, FRONT_CONSOLE, client);
+	if (!client)
+		c->focus = FRONT_DEVICE;
+}
+
+struct chardev *chardev_shared(struct vm *vm, unsigned nth)
+{
+	for (struct chardev *c = vm->chardevs; c; c = c->next)
+		if (c->shared && nth-- == 0)
+			return c;
+	return NULL;
+}
+
+void chardev_no_escapes(struct chardev *c)
+{
+	c->escapes = false;
+}
+
+bool chardev_is_terminal(const struct chardev *c)
+{
+	return c->is_terminal;
+}
+
+bool chardev_is_pty(const struct chardev *c)
+{
+	return c->kind == CHARDEV_PTY;
+}
+
+void chardev_print_all(const struct vm *vm, struct text *out)
+{
+	for (const struct chardev *c = vm->chardevs; c; c = c->next)
+		text_printf(out, "%s: filename=%s\n", c->label, c->name);
 }
 
 void chardev_accept_input(struct chardev *c)
 {
-	if (!c->in_len)
+	if (!c->front[FRONT_DEVICE].in_len && !c->front[FRONT_CONSOLE].in_len)
 		return;
 	deliver_input(c);
 	update_watches(c);
@@ -324,7 +440,10 @@ void chardev_close(struct chardev *c)
 		return;
 	if (c->out_fd >= 0 && c->connected)
 		drain(c);
-	timer_del(&c->pty_timer);
+	if (c->pty_timer >= 0) {
+		event_watch_fd(c->vm, c->pty_timer, 0, NULL, NULL);
+		close(c->pty_timer);
+	}
 	watch(c, c->in_fd, 0);
 	watch(c, c->out_fd, 0);
 	if (c->own_out && c->out_fd >= 0 && c->out_fd != c->in_fd)

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -183,12 +184,18 @@ static void label(const struct vm *vm, const char *spec, char *buf, size_t size)
 			return;
 		}
 	}
+	for (unsigned i = 0; i < vm->opt.monitor_count; i++) {
+		if (vm->opt.monitor[i] == spec) {
+			snprintf(buf, size, "compat_monitor%u", i);
+			return;
+		}
+	}
 	snprintf(buf, size, "%s", vm->opt.debugcon == spec ? "debugcon" : "chardev");
 }
 
-static bool open_pty(struct chardev *c, const char *spec, struct open_error *e)
+static bool open_pty(struct chardev *c, struct open_error *e)
 {
-	char name[64], who[32];
+	char name[64];
 	struct termios t;
 	int slave;
 
@@ -206,24 +213,33 @@ static bool open_pty(struct chardev *c, const char *spec, struct open_error *e)
 		tcsetattr(slave, TCSANOW, &t);
 	}
 	close(slave);
-	label(c->vm, spec, who, sizeof(who));
-	printf("char device redirected to %s (label %s)\n", name, who);
+	c->pty_timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (c->pty_timer < 0)
+		return failed(e, "pty: %s", strerror(errno));
+	snprintf(c->name, sizeof(c->name), "pty:%s", name);
+	printf("char device redirected to %s (label %s)\n", name, c->label);
 	fflush(stdout);
 	return true;
 }
 
 static bool open_spec(struct chardev *c, const char *spec, struct open_error *e)
 {
+	if (strncmp(spec, "mon:", 4) == 0) {
+		spec += 4;
+		c->shared = c->escapes = true;
+	}
 	if (strcmp(spec, "none") == 0 || strcmp(spec, "null") == 0)
 		return true;
-	if (strcmp(spec, "stdio") == 0 || strcmp(spec, "mon:stdio") == 0)
+	if (strcmp(spec, "stdio") == 0) {
+		c->escapes = true;
 		return open_stdio(c, e);
+	}
 	if (strncmp(spec, "file:", 5) == 0)
 		return open_file(c, spec + 5, e);
 	if (strncmp(spec, "unix:", 5) == 0)
 		return open_unix(c, spec + 5, e);
 	if (strcmp(spec, "pty") == 0)
-		return open_pty(c, spec, e);
+		return open_pty(c, e);
 	return failed(e, "'%.100s' is not a character device: stdio, file:F, unix:F, pty, none or null", spec);
 }
 
@@ -237,7 +253,8 @@ struct chardev *chardev_open(struct vm *vm, const char *spec, char *err, size_t 
 		return NULL;
 	}
 	c->vm = vm;
-	c->in_fd = c->out_fd = c->listen_fd = -1;
+	c->in_fd = c->out_fd = c->listen_fd = c->pty_timer = -1;
+	label(vm, spec, c->label, sizeof(c->label));
 	snprintf(c->name, sizeof(c->name), "%s", spec);
 	if (open_spec(c, spec, &e)) {
 		chardev_start(c);

@@ -149,3 +149,11 @@ void device_register(struct vm *vm, const struct device *d)
 			fatal("device %s is registered twice", d->name);
 	vm->devices[vm->device_count++] = *d;
 }
+
+void *device_find(const struct vm *vm, const char *name)
+{
+	for (unsigned i = 0; i < vm->device_count; i++)
+		if (strcmp(vm->devices[i].name, name) == 0)
+			return vm->devices[i].opaque;
+	return NULL;
+}

@@ -62,5 +62,7 @@ struct device {
 };
 #define MAX_DEVICES 64
 void device_register(struct vm *vm, const struct device *d);
+/* The opaque pointer of the device of that name, or NULL. */
+void *device_find(const struct vm *vm, const char *name);
 
 #endif

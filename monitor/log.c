@@ -1,8 +1,9 @@
 /*
  * Diagnostics and the errors that end the program.
  *
- * Invariants: a message reaches the stream in one fwrite, so lines of different threads never mix; the mask and the stream are set once,
- * before there is a second thread. These two are the only state outside struct vm: fatal() must work where there is no machine.
+ * Invariants: a message reaches the stream in one fwrite, so lines of different threads never mix; the mask and the stream are changed
+ * before there is a second thread, or while the vCPU's thread, who alone logs without vm->lock, holds it. These two are the only state
+ * outside struct vm: fatal() must work where there is no machine.
  */
 #include "monitor/log.h"
 

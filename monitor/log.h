@@ -38,7 +38,7 @@ enum {
 #undef X
 };
 
-/* Enabled categories; written once at start-up, read by every thread. */
+/* Enabled categories; written at start-up and by the console's `log` on the vCPU's thread, read by every thread. */
 extern u32 log_mask;
 #define log_on(cat) unlikely(log_mask &(cat))
 #define log_to(cat, ...)                                                                                                                   \
@@ -51,7 +51,8 @@ void log_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 FILE *log_file(void);
 /* Parses "a,b,c"; on a bad name returns false and sets *bad to it (points into static storage). "help" is the caller's to handle. */
 bool log_parse(const char *list, u32 *mask, const char **bad);
-/* Opens the -D file; false with errno set. */
+/* Opens the -D file, or another one in its place; false with errno set. At start-up, or vCPU thread between two instructions, with
+ * vm->lock. */
 bool log_open(const char *path);
 
 /* "ringer: ..." on stderr, terminal restored, exit status 1. Any thread. */

@@ -68,8 +68,8 @@
 	  "write the screen to a PNG file S seconds after the start, or at=end; may be repeated")                                          \
 	X("screentext", opt_screentext, "FILE[,at=S]", "the same for the text screen, as UTF-8")                                           \
 	X("vga", opt_vga, "std|none", "the VGA; std has VBE modes in 16 MiB (default)")                                                    \
-	X("monitor", opt_none, "none", "there is none")                                                                                    \
-	X("serial", opt_serial, "DEV", "next serial port: stdio, file:F, unix:F[,server=on][,wait=off], pty, none, null")                  \
+	X("monitor", opt_monitor, "DEV", "a console for commands about the machine: stdio, unix:F[,server=on][,wait=off], pty, none")      \
+	X("serial", opt_serial, "DEV", "next serial port: stdio, mon:stdio, file:F, unix:F[,server=on][,wait=off], pty, none, null")       \
 	X("debugcon", opt_debugcon, "DEV", "debug console on port 0xe9")                                                                   \
 	X("chardev", opt_chardev, "KIND,id=ID[,path=F]", "a back end for -device: stdio, file, unix, pty, null")                           \
 	X("global", opt_global, "DRIVER.PROP=V", "isa-debugcon.iobase=P: SeaBIOS writes its messages to port 0x402")                       \
@@ -79,7 +79,7 @@
 	X("no-reboot", opt_no_reboot, NULL, "a reset ends the machine")                                                                    \
 	X("no-shutdown", opt_no_shutdown, NULL, "a power-off stops the machine, and Ringer stays")                                         \
 	X("action", opt_action, "EVENT=WHAT", "reboot=reset|shutdown, shutdown=poweroff|pause")                                            \
-	X("name", opt_name, "TEXT", "a name for the machine; not used")                                                                    \
+	X("name", opt_name, "TEXT", "a name for the machine; info name shows it")                                                          \
 	X("d", opt_log, "ITEM[,ITEM]", "log these; -d help lists them")                                                                    \
 	X("D", opt_log_file, "FILE", "log to a file instead of stderr")                                                                    \
 	X("version", opt_version, NULL, "print the version")                                                                               \
@@ -295,12 +295,17 @@ static void opt_vga(struct options *o, const char *name, const char *arg)
 	o->vga = strcmp(arg, "std") == 0;
 }
 
-/* What QEMU has and Ringer has not: absent is the one choice. */
-static void opt_none(struct options *o, const char *name, const char *arg)
+static void opt_monitor(struct options *o, const char *name, const char *arg)
 {
-	(void)o;
-	if (strcmp(arg, "none") != 0)
-		fatal("-%s: '%s' is not supported: only 'none'", name, arg);
+	if (strcmp(arg, "none") == 0) {
+		o->no_monitor = true;
+		o->monitor_count = 0;
+		return;
+	}
+	arg += strncmp(arg, "mon:", 4) == 0 ? 4 : 0;
+	if (o->monitor_count == MAX_MONITORS)
+		fatal("-%s: at most %d", name, MAX_MONITORS);
+	o->monitor[o->monitor_count++] = arg;
 }
 
 static void opt_serial(struct options *o, const char *name, const char *arg)
@@ -481,9 +486,8 @@ static void opt_action(struct options *o, const char *name, const char *arg)
 
 static void opt_name(struct options *o, const char *name, const char *arg)
 {
-	(void)o;
 	(void)name;
-	(void)arg;
+	o->name = arg;
 }
 
 static void opt_log(struct options *o, const char *name, const char *arg)
@@ -543,15 +547,42 @@ static const struct option *find_option(const char *name)
 	return NULL;
 }
 
-static void check_displays(const struct options *o)
+static bool is_stdio(const char *spec)
 {
-	bool stdio = o->debugcon && strcmp(o->debugcon, "stdio") == 0;
+	return spec && (strcmp(spec, "stdio") == 0 || strcmp(spec, "mon:stdio") == 0);
+}
+
+/* Whether some device has the terminal. */
+static bool stdio_taken(const struct options *o)
+{
+	bool taken = is_stdio(o->debugcon);
 
 	for (unsigned i = 0; i < o->serial_count; i++)
-		stdio = stdio || strcmp(o->serial[i], "stdio") == 0;
+		taken = taken || is_stdio(o->serial[i]);
+	for (unsigned i = 0; i < o->monitor_count; i++)
+		taken = taken || is_stdio(o->monitor[i]);
+	return taken;
+}
+
+/* What the terminal is for, where the user has not said it: as QEMU has it with -nographic. */
+static void default_devices(struct options *o)
+{
+	bool monitor = o->monitor_count || o->no_monitor;
+
+	if (!o->serial_count) {
+		const char *spec = o->curses ? "null" : monitor ? "stdio" : "mon:stdio";
+
+		o->serial[o->serial_count++] = stdio_taken(o) && !o->nographic ? "null" : spec;
+	} else if (o->nographic && !monitor && !stdio_taken(o)) {
+		o->monitor[o->monitor_count++] = "stdio";
+	}
+}
+
+static void check_displays(const struct options *o)
+{
 	if (o->curses && o->nographic)
 		fatal("-display: curses cannot be used with -nographic");
-	if (o->curses && stdio)
+	if (o->curses && stdio_taken(o))
 		fatal("-display: curses needs the terminal, which is another device's: stdio");
 	if (!o->vga && (o->curses || o->vnc.on || o->shot_count))
 		fatal("-vga: with 'none' there is no screen to show");
@@ -593,6 +624,5 @@ void options_parse(struct options *o, int argc, char **argv)
 		fatal("-%s: only with -kernel", o->initrd ? "initrd" : "append");
 	options_devices_place(o);
 	check_displays(o);
-	if (!o->serial_count)
-		o->serial[o->serial_count++] = o->curses ? "null" : "stdio";
+	default_devices(o);
 }

@@ -7,6 +7,7 @@
 #include "monitor/types.h"
 
 #define MAX_SERIALS	  4
+#define MAX_MONITORS	  4
 #define MAX_FIRMWARE_DIRS 8
 #define BOOT_DEVICES	  3 /* that a PC has an order of */
 #define MAX_CHARDEVS	  4
@@ -55,6 +56,9 @@ struct options {
 	bool nographic;
 	const char *serial[MAX_SERIALS]; /* chardev specs; default: stdio under -nographic, else none... serial 0 defaults to stdio */
 	unsigned serial_count;
+	const char *monitor[MAX_MONITORS]; /* chardev specs of consoles */
+	unsigned monitor_count;
+	bool no_monitor;			      /* -monitor none: no console on the serial port's terminal either */
 	const char *debugcon;			      /* chardev spec or NULL */
 	u16 debugcon_iobase;			      /* default 0xe9; SeaBIOS talks on 0x402 */
 	const char *bios;			      /* firmware image, or NULL: the default one, without -kernel */
@@ -90,6 +94,7 @@ struct options {
 	bool hpet; /* -machine hpet=; without -no-hpet there is one */
 	bool no_reboot, no_shutdown;
 	bool start_stopped; /* -S */
+	const char *name;   /* -name, or NULL */
 	const char *log_file;
 	u32 log_mask;
 	const char *cpu_model;

@@ -4,6 +4,7 @@
  */
 #include "monitor/storage.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "monitor/block.h"
@@ -37,16 +38,31 @@ static const struct {
 	{"VDI", 0x40, "\x7f\x10\xda\xbe"}, {"VHD", 0, "conectix"}, {"VHDX", 0, "vhdxfile"},
 };
 
-static void refuse_foreign(struct block *b, const struct drive_option *d)
+static bool is_foreign(struct block *b, char *err, size_t n)
 {
 	u8 head[BLOCK_SECTOR];
 
-	if (d->format_given || block_read_now(b, 0, head, sizeof(head)))
-		return;
-	for (size_t i = 0; i < ARRAY_SIZE(foreign); i++)
-		if (memcmp(head + foreign[i].offset, foreign[i].magic, strlen(foreign[i].magic)) == 0)
-			fatal("%s: this looks like a %s image, which is not supported: convert it to raw (format=raw if it is)", d->file,
-			      foreign[i].name);
+	if (block_read_now(b, 0, head, sizeof(head)))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(foreign); i++) {
+		if (memcmp(head + foreign[i].offset, foreign[i].magic, strlen(foreign[i].magic)) == 0) {
+			snprintf(err, n, "this looks like a %s image, which is not supported: convert it to raw (format=raw if it is)",
+				 foreign[i].name);
+			return true;
+		}
+	}
+	return false;
+}
+
+static struct block *open_image(struct vm *vm, const struct block_config *c, bool raw, char *err, size_t n)
+{
+	struct block *b = block_open(vm, c, err, n);
+
+	if (b && !raw && is_foreign(b, err, n)) {
+		block_close(b);
+		return NULL;
+	}
+	return b;
 }
 
 static struct block *open_drive(struct vm *vm, const struct drive_option *d)
@@ -57,10 +73,9 @@ static struct block *open_drive(struct vm *vm, const struct drive_option *d)
 
 	if (!*d->file)
 		return NULL;
-	b = block_open(vm, &c, err, sizeof(err));
+	b = open_image(vm, &c, d->format_given, err, sizeof(err));
 	if (!b)
 		fatal("%s: %s", d->file, err);
-	refuse_foreign(b, d);
 	return b;
 }
 
@@ -131,4 +146,64 @@ void storage_create(struct vm *vm)
 		ide[1][0].kind = IDE_CDROM;
 	floppy_cmos(vm, fdc_create(vm, dma8237_create(vm), piix3_irq(vm->piix3, IRQ_FLOPPY), floppy));
 	disk_cmos(vm, ide_create(vm, vm->pci, irqs, ide));
+}
+
+/* ---- media that come and go ---- */
+
+bool storage_drive(struct vm *vm, unsigned n, struct storage_drive *d)
+{
+	struct ide *ide = device_find(vm, "ide");
+	struct fdc *fdc = device_find(vm, "fdc");
+	struct ide_drive_view view;
+
+	for (int i = 0; ide && i < 4; i++) {
+		ide_view(ide, i / 2, i % 2, &view);
+		if (view.kind == IDE_NONE || n-- > 0)
+			continue;
+		*d = (struct storage_drive){.block = view.block,
+					    .removable = view.kind == IDE_CDROM,
+					    .locked = view.locked,
+					    .tray_open = view.tray_open,
+					    .bus = i / 2,
+					    .unit = i % 2};
+		snprintf(d->name, sizeof(d->name), "ide%d-%s%d", d->bus, d->removable ? "cd" : "hd", d->unit);
+		return true;
+	}
+	for (int i = 0; fdc && i < 2; i++) {
+		*d = (struct storage_drive){.floppy = true, .removable = true, .unit = i};
+		if (!fdc_view(fdc, i, &d->block) || n-- > 0)
+			continue;
+		d->tray_open = !d->block;
+		snprintf(d->name, sizeof(d->name), "floppy%d", i);
+		return true;
+	}
+	return false;
+}
+
+struct block *storage_open_medium(struct vm *vm, const struct storage_drive *d, const char *file, bool raw, bool readonly, char *err,
+				  size_t n)
+{
+	struct block_config c = {file, readonly || !d->floppy, d->floppy && vm->opt.snapshot && !readonly};
+	struct block *b = open_image(vm, &c, raw, err, n);
+
+	if (b && d->floppy && !fdc_takes(block_sectors(b))) {
+		snprintf(err, n, "the image is larger than any floppy disk");
+		block_close(b);
+		return NULL;
+	}
+	return b;
+}
+
+void storage_change(struct vm *vm, const struct storage_drive *d, struct block *b)
+{
+	if (d->floppy)
+		fdc_change(device_find(vm, "fdc"), d->unit, b);
+	else
+		ide_change(device_find(vm, "ide"), d->bus, d->unit, b);
+}
+
+void storage_press_eject(struct vm *vm, const struct storage_drive *d)
+{
+	if (!d->floppy)
+		ide_press_eject(device_find(vm, "ide"), d->bus, d->unit);
 }

@@ -14,6 +14,7 @@ needs=(
 	"libncurses-dev|header ncursesw/curses.h"
 	"libvncserver-dev|header rfb/rfb.h"
 	"libpng-dev|header png.h"
+	"libreadline-dev|header readline/readline.h"
 	"check|header check.h"
 	"acpica-tools|command -v iasl"
 	"gcc-multilib|multilib"

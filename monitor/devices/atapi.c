@@ -256,6 +256,24 @@ void atapi_request_done(struct ide_channel *ch, int err)
 	offer(ch);
 }
 
+/* ---- the disc comes and goes ---- */
+
+void atapi_set_medium(struct ide_channel *ch, struct ide_drive *d, struct block *block)
+{
+	if (ch->job == JOB_PACKET_READ && ide_selected(ch) == d)
+		finish(ch, SENSE_NO_MEDIUM);
+	d->block = block;
+	d->sectors = block ? block_sectors(block) : 0;
+	d->tray_open = !block;
+	d->unit_attention = block;
+	d->media_event = block ? EVENT_NEW : EVENT_REMOVED;
+}
+
+void atapi_press_eject(struct ide_drive *d)
+{
+	d->media_event = EVENT_EJECT;
+}
+
 /* ---- commands ---- */
 
 static void read_sectors(struct ide_channel *ch, u32 lba, u32 n, u8 layout)

@@ -697,6 +697,27 @@ u8 fdc_drive_type(const struct fdc *f, int drive)
 	return f->drive[drive & 3].present ? f->drive[drive & 3].format.type : 0;
 }
 
+bool fdc_view(const struct fdc *f, int drive, const struct block **block)
+{
+	*block = f->drive[drive & 1].block;
+	return f->drive[drive & 1].present;
+}
+
+void fdc_change(struct fdc *f, int drive, struct block *block)
+{
+	struct fdc_drive *d = &f->drive[drive & 1];
+	struct block *old = d->block;
+
+	if (fdc_drive(f) == d) {
+		fdc_settle(f, false);
+		fdc_abort(f);
+	}
+	d->block = block;
+	d->format = block ? format_of(block_sectors(block)) : format_1440;
+	d->changed = true;
+	block_close(old);
+}
+
 struct fdc *fdc_create(struct vm *vm, struct dma8237 *dma, struct irq irq, const struct fdc_drive_config drives[2])
 {
 	struct fdc *f = calloc(1, sizeof(*f));

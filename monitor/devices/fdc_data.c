@@ -71,6 +71,12 @@ static void fail(struct fdc *f, u8 st1, u8 st2)
 	fdc_sector_result(f, ST0_ABNORMAL, st1, st2, f->command + P_C);
 }
 
+void fdc_abort(struct fdc *f)
+{
+	if (f->job != FJ_NONE)
+		fail(f, ST1_NO_ADDRESS, 0);
+}
+
 /* ---- the image ---- */
 
 static void request_done(void *opaque, int err);

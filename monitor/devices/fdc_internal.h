@@ -117,6 +117,8 @@ void fdc_data_write(struct fdc *f, u8 value);
 void fdc_dma_ready(void *opaque);
 /* Waits for what is under way, or has it forgotten. */
 void fdc_settle(struct fdc *f, bool drop);
+/* A command that moves data ends as if there were no disk. */
+void fdc_abort(struct fdc *f);
 /* The disk in the drive, or ST1 and ST2 saying why it cannot be read now. */
 bool fdc_medium(struct fdc *f, u8 *st1);
 

@@ -595,6 +595,30 @@ bool ide_geometry(const struct ide *ide, int channel, int unit, struct chs *g)
 	return d->kind == IDE_DISK;
 }
 
+void ide_view(const struct ide *ide, int channel, int unit, struct ide_drive_view *view)
+{
+	const struct ide_drive *d = &ide->ch[channel & 1].drive[unit & 1];
+
+	*view = (struct ide_drive_view){d->kind, d->block, d->tray_open, d->locked};
+}
+
+void ide_change(struct ide *ide, int channel, int unit, struct block *block)
+{
+	struct ide_channel *ch = &ide->ch[channel & 1];
+	struct ide_drive *d = &ch->drive[unit & 1];
+	struct block *old = d->block;
+
+	if (old && ide_selected(ch) == d)
+		settle(ch);
+	atapi_set_medium(ch, d, block);
+	block_close(old);
+}
+
+void ide_press_eject(struct ide *ide, int channel, int unit)
+{
+	atapi_press_eject(&ide->ch[channel & 1].drive[unit & 1]);
+}
+
 static void drive_init(struct ide_drive *d, const struct ide_drive_config *c)
 {
 	d->kind = c->kind;

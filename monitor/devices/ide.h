@@ -26,5 +26,19 @@ struct ide_drive_config {
 struct ide *ide_create(struct vm *vm, struct pci_bus *bus, const struct irq irq[2], const struct ide_drive_config drives[2][2]);
 /* Geometry of a disk as it says in IDENTIFY, for the firmware's tables; false if there is no disk. Any time after ide_create. */
 bool ide_geometry(const struct ide *ide, int channel, int unit, struct chs *g);
+/* What is where. Lock held. */
+struct ide_drive_view {
+	enum ide_kind kind;
+	const struct block *block;
+	bool tray_open, locked;
+};
+void ide_view(const struct ide *ide, int channel, int unit, struct ide_drive_view *view);
+/*
+ * Another disc, which is taken over, in a CD-ROM drive, and the tray closed; or none (NULL), and the tray open. The old one is closed; a
+ * command that reads it fails. vCPU thread, lock held.
+ */
+void ide_change(struct ide *ide, int channel, int unit, struct block *block);
+/* Somebody presses the eject button of a drive that the guest has locked: it is told. Lock held. */
+void ide_press_eject(struct ide *ide, int channel, int unit);
 
 #endif

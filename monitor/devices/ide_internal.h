@@ -149,6 +149,9 @@ void atapi_identify(struct ide_drive *d, u8 *buf);
 void atapi_packet_command(struct ide_channel *ch);
 void atapi_block_done(struct ide_channel *ch);
 void atapi_request_done(struct ide_channel *ch, int err);
+/* The disc is gone, or another one is there; no request is in flight. */
+void atapi_set_medium(struct ide_channel *ch, struct ide_drive *d, struct block *block);
+void atapi_press_eject(struct ide_drive *d);
 /* 16-bit words of IDENTIFY data, text padded with spaces and swapped as it wants. */
 void ide_put_word(u8 *buf, unsigned word, u16 value);
 void ide_put_text(u8 *buf, unsigned word, unsigned words, const char *text);

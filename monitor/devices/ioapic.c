@@ -14,6 +14,7 @@
 #include "monitor/devices/pic.h"
 #include "monitor/log.h"
 #include "monitor/memory.h"
+#include "monitor/text.h"
 #include "monitor/vm.h"
 
 #define SELECT	     0x00
@@ -72,6 +73,20 @@ static void set_line(void *opaque, int n, int level)
 		service_level(a, n);
 	else if (rises && !(a->table[n] & RT_MASKED))
 		send(a, n);
+}
+
+void ioapic_print(const struct ioapic *a, struct text *out)
+{
+	text_printf(out, "ioapic0: id=%u sel=%02x\n", a->id, a->select);
+	for (int n = 0; n < IOAPIC_INPUTS; n++) {
+		u64 e = a->table[n];
+
+		if (e & RT_MASKED)
+			continue;
+		text_printf(out, "  pin %-2d 0x%016llx dest=%02x vec=%u mode=%u %s %s%s%s\n", n, (unsigned long long)e, RT_DEST(e),
+			    RT_VECTOR(e), RT_MODE(e), e & RT_LEVEL ? "level" : "edge", e & RT_LOGICAL ? "logical" : "physical",
+			    e & RT_REMOTE ? " remote-irr" : "", a->lines & BIT(n) ? " high" : "");
+	}
 }
 
 struct irq ioapic_irq(struct ioapic *a, int n)

@@ -21,5 +21,8 @@ struct irq ioapic_irq(struct ioapic *a, int n);
 /* Whether nobody listens to the timer's interrupt; whether one waits to be taken, by way of either controller. */
 bool ioapic_tick_masked(const struct ioapic *a);
 bool ioapic_tick_waits(const struct ioapic *a);
+/* A line for each input that is not masked. */
+struct text;
+void ioapic_print(const struct ioapic *a, struct text *out);
 
 #endif

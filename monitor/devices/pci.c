@@ -406,3 +406,10 @@ struct pci_bus *pci_create(struct vm *vm, struct sysctl *sysctl)
 	device_register(vm, &(struct device){"pci", 1, bus, pci_reset, pci_save, pci_load, pci_free});
 	return bus;
 }
+
+const struct pci_device *pci_function_at(const struct pci_bus *bus, unsigned devfn)
+{
+	u8 i = bus->by_devfn[devfn & 0xff];
+
+	return i == NOBODY ? NULL : bus->functions[i];
+}

@@ -72,5 +72,7 @@ void pci_attach(struct pci_bus *bus, struct pci_device *d);
  * the levels.
  */
 void pci_set_irq(struct pci_device *d, int level);
+/* The function there, or NULL. Any thread with vm->lock. */
+const struct pci_device *pci_function_at(const struct pci_bus *bus, unsigned devfn);
 
 #endif

@@ -15,6 +15,7 @@
 
 #include "monitor/devices/checked_state.h"
 #include "monitor/log.h"
+#include "monitor/text.h"
 #include "monitor/vm.h"
 
 #define PIC_MASTER 0x20 /* command; +1: data */
@@ -61,6 +62,7 @@ struct pic {
 	struct chip chip[2]; /* master, slave */
 	struct irq intr_out;
 	bool intr;
+	u64 rises[16]; /* of each line; not saved */
 };
 
 static u8 chip_level_inputs(const struct chip *c)
@@ -164,6 +166,8 @@ static void pic_set_line(void *opaque, int line, int level)
 {
 	struct pic *p = opaque;
 
+	if (level && !(p->chip[line >> 3].lines & BIT(line & 7)))
+		p->rises[line]++;
 	chip_set_line(&p->chip[line >> 3], line & 7, level != 0);
 	pic_update(p);
 }
@@ -183,6 +187,21 @@ bool pic_irq_masked(const struct pic *p, int n)
 	if (n >= 8 && (p->chip[0].imr & BIT(CASCADE)))
 		return true;
 	return p->chip[(n >> 3) & 1].imr & BIT(n & 7);
+}
+
+u64 pic_irq_count(const struct pic *p, int n)
+{
+	return p->rises[n & 15];
+}
+
+void pic_print(const struct pic *p, struct text *out)
+{
+	for (int i = 0; i < 2; i++) {
+		const struct chip *c = &p->chip[i];
+
+		text_printf(out, "pic%d: irr=%02x imr=%02x isr=%02x hprio=%d irq_base=%02x rr_sel=%d elcr=%02x fnm=%d\n", i, c->irr, c->imr,
+			    c->isr, (c->lowest + 1) & 7, c->base, c->read_isr, c->elcr, c->sfnm);
+	}
 }
 
 static void chip_icw1(struct chip *c, u8 value)

@@ -17,5 +17,10 @@ struct irq pic_irq(struct pic *p, int n);
 bool pic_irq_pending(const struct pic *p, int n);
 /* Whether line n (0..15) is masked, the cascade included. Lock held. */
 bool pic_irq_masked(const struct pic *p, int n);
+/* How often line n (0..15) has risen since the start. Lock held. */
+u64 pic_irq_count(const struct pic *p, int n);
+/* A line for each chip, in QEMU's words. Lock held. */
+struct text;
+void pic_print(const struct pic *p, struct text *out);
 
 #endif

@@ -58,8 +58,9 @@ static inline bool keysym_is_text(u32 keysym)
 
 /* The character of code page 437 as Unicode. */
 u32 cp437_to_unicode(u8 c);
-/* Both return 0 or -errno. text: a line for each row, trailing spaces left out; in a graphics mode one line that says its size. */
+/* All return 0 or -errno. text: a line for each row, trailing spaces left out; in a graphics mode one line that says its size. */
 int picture_write_png(const char *path, const struct frame *f);
+int picture_write_ppm(const char *path, const struct frame *f);
 int picture_write_text(const char *path, const struct text_screen *t, bool is_text);
 
 /* ---- displays; without the lock, main thread. open: fatal() if it cannot be had ---- */

@@ -6,6 +6,7 @@
  * give it back is registered there, so every end of the program does. ncurses's signal handlers are removed: signals are the event loop's.
  */
 #include <curses.h>
+#include <errno.h>
 #include <langinfo.h>
 #include <locale.h>
 #include <poll.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "monitor/devices/i8042.h"
@@ -43,8 +45,9 @@ struct curses {
 	_Atomic bool redraw;
 	bool escaped; /* Ctrl-A was typed */
 	bool rich;    /* 16 colours and a pair for each combination */
-	u64 help_until;
-	unsigned stalled; /* rounds for which the guest has taken no key */
+	u64 message_until;
+	char message[120]; /* instead of the guest's screen, for a while */
+	unsigned stalled;  /* rounds for which the guest has taken no key */
 };
 
 /* ---- input ---- */
@@ -146,6 +149,37 @@ static void type_char(struct curses *c, u32 ch, unsigned mods)
 		type_keysym(c, ch, mods);
 }
 
+static const char help[] = "Ctrl-A x quits  Ctrl-A s screenshot  Ctrl-A d Ctrl-Alt-Del  Ctrl-A Ctrl-A Ctrl-A";
+
+static void show_message(struct curses *c, const char *text)
+{
+	snprintf(c->message, sizeof(c->message), "%s", text);
+	c->message_until = clock_ns(&c->vm->clock) + HELP_NS;
+}
+
+/* The screen as a PNG file in the current directory, named for the time. */
+static void take_screenshot(struct curses *c)
+{
+	time_t now = time(NULL);
+	struct frame frame = {0};
+	struct vga_view view;
+	char path[64], text[sizeof(c->message)];
+	struct tm tm;
+	int err = -ENOMEM;
+
+	localtime_r(&now, &tm);
+	strftime(path, sizeof(path), "ringer-%Y%m%d-%H%M%S.png", &tm);
+	display_snapshot(c->vm, &view);
+	if (vga_draw(&view, &frame))
+		err = picture_write_png(path, &frame);
+	free(frame.pixels);
+	if (err)
+		snprintf(text, sizeof(text), "%s: %s", path, strerror(-err));
+	else
+		snprintf(text, sizeof(text), "%s is written", path);
+	show_message(c, text);
+}
+
 /* The key behind Ctrl-A. */
 static void escape(struct curses *c, u32 ch)
 {
@@ -159,9 +193,12 @@ static void escape(struct curses *c, u32 ch)
 	case ESCAPE:
 		type_char(c, ESCAPE, 0);
 		return;
+	case 's':
+		take_screenshot(c);
+		return;
 	case 'h':
 	case '?':
-		c->help_until = clock_ns(&c->vm->clock) + HELP_NS;
+		show_message(c, help);
 		return;
 	}
 }
@@ -304,8 +341,8 @@ static void refresh_screen(struct curses *c)
 	if (atomic_exchange(&c->redraw, false))
 		clearok(stdscr, TRUE);
 	display_snapshot(c->vm, &c->view);
-	if (c->view.now < c->help_until) {
-		draw_line("Ctrl-A x quits   Ctrl-A d sends Ctrl-Alt-Del   Ctrl-A Ctrl-A sends Ctrl-A");
+	if (c->view.now < c->message_until) {
+		draw_line(c->message);
 	} else if (vga_text(&c->view, &c->text)) {
 		draw_text(c);
 	} else {

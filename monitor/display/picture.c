@@ -97,6 +97,25 @@ int picture_write_png(const char *path, const struct frame *f)
 	return ok ? 0 : -errno;
 }
 
+int picture_write_ppm(const char *path, const struct frame *f)
+{
+	FILE *file = fopen(path, "wbe");
+	bool ok;
+
+	if (!file)
+		return -errno;
+	fprintf(file, "P6\n%u %u\n255\n", f->width, f->height);
+	for (size_t i = 0; i < (size_t)f->width * f->height; i++) {
+		putc((int)(f->pixels[i] >> 16 & 0xff), file);
+		putc((int)(f->pixels[i] >> 8 & 0xff), file);
+		putc((int)(f->pixels[i] & 0xff), file);
+	}
+	ok = !ferror(file);
+	if (fclose(file) != 0)
+		ok = false;
+	return ok ? 0 : -EIO;
+}
+
 static void put_utf8(FILE *file, u32 c)
 {
 	if (c < 0x80) {

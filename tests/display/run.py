@@ -7,10 +7,12 @@ Prints PASS and FAIL lines and a SUMMARY. Logs are in build/tests/display/.
 """
 
 import fcntl
+import glob
 import hashlib
 import os
 import re
 import signal
+import socket
 import struct
 import sys
 import termios
@@ -18,7 +20,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import harness  # noqa: E402
-from harness import BOOT, GUESTS, contents, free_port  # noqa: E402
+from harness import BOOT, GUESTS, contents, free_port, wait_until  # noqa: E402
 from rfb import Client, Refused, read_png  # noqa: E402
 
 LEAVE = "\x1b[?1049l"  # what gives an xterm's screen back
@@ -181,6 +183,25 @@ def curses(run):
     run.check("the screen is given back", LEAVE in machine.text)
     run.check("the terminal's settings", machine.settings_restored())
     run.check("the prompt", "root@ringer:~# " in contents(text) + " ")
+
+
+@suite.case
+def curses_screenshot(run):
+    """Ctrl-A s writes a picture into the current directory."""
+    os.environ["TERM"] = "xterm-256color"
+    here, run.runner = os.getcwd(), os.path.abspath(run.runner)
+    os.chdir(run.directory)
+    machine = run.start("-curses", terminal=True)
+    os.chdir(here)
+    machine.expect(r"1049h", 30)
+    machine.send("\x01s")
+    pictures = wait_until(lambda: machine.read(0.1) and glob.glob(run.path("ringer-*.png")), 20)
+    run.check("one picture", pictures and len(pictures) == 1)
+    time.sleep(0.5)
+    size = read_png(pictures[0])[:2]
+    run.check(f"of the screen: {size}", size in ((640, 400), (720, 400)))
+    machine.send("\x01x")
+    run.check("exit status", machine.wait(20) == 0)
 
 
 @suite.case

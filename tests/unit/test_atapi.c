@@ -475,6 +475,70 @@ START_TEST(random_guest)
 }
 END_TEST
 
+/* GET EVENT STATUS NOTIFICATION: what has happened to the disc, and bits: 1 the tray is open, 2 there is a disc. */
+static u8 media_event(void)
+{
+	PACKET(64, 0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8);
+	ck_assert_uint_eq(receive(64), 8);
+	return (u8)(data[4] << 4 | data[5]);
+}
+
+static void change_disc(struct block *b)
+{
+	rig_lock(rig);
+	ide_change(device_find(rig->vm, "ide"), 1, 0, b);
+	rig_unlock(rig);
+	disc = b;
+}
+
+START_TEST(changed)
+{
+	struct image other = image_create(40);
+	struct ide *ide = device_find(rig->vm, "ide");
+	struct ide_drive_view view;
+
+	/* Locked: somebody presses the button, and the guest is told. */
+	PACKET(64, 0x1e, 0, 0, 0, 1);
+	good();
+	ide_view(ide, 1, 0, &view);
+	ck_assert(view.locked && !view.tray_open && view.block == disc);
+	ide_press_eject(ide, 1, 0);
+	ck_assert_uint_eq(media_event(), 0x12);
+	/* In the middle of a long read, with data in the buffer and more to be read. */
+	PACKET(2048, 0x28, 0, 0, 0, 0, 0, 0, 0, 200);
+	ck_assert(in8(rig, CONTROL) & DRQ);
+	change_disc(NULL);
+	failed(2, 0x3a);
+	ide_view(ide, 1, 0, &view);
+	ck_assert(view.tray_open && !view.block);
+	PACKET(64, 0, 0);
+	failed(2, 0x3a);
+	ck_assert_uint_eq(media_event(), 0x31);
+	PACKET(64, 0x28, 0, 0, 0, 0, 0, 0, 0, 1);
+	failed(2, 0x3a);
+	/* Another one: the first command that it matters to is told, then it is there. */
+	change_disc(image_open(rig, &other, true, false));
+	ck_assert_uint_eq(media_event(), 0x22);
+	PACKET(64, 0, 0);
+	failed(6, 0x28);
+	PACKET(64, 0, 0);
+	good();
+	PACKET(64, 0x25, 0);
+	ck_assert_uint_eq(receive(64), 8);
+	ck_assert_uint_eq(data[3], 9);
+	PACKET(2048, 0x28, 0, 0, 0, 0, 9, 0, 0, 1);
+	ck_assert_uint_eq(receive(2048), 2048);
+	ck_assert(is_sector(data, 36));
+	PACKET(2048, 0x28, 0, 0, 0, 0, 10, 0, 0, 1);
+	failed(5, 0x21);
+	/* At once, as by the console's change. */
+	change_disc(image_open(rig, &image, true, false));
+	PACKET(64, 0, 0);
+	failed(6, 0x28);
+	close(other.fd);
+}
+END_TEST
+
 Suite *atapi_suite(void)
 {
 	Suite *s = suite_create("atapi");
@@ -492,6 +556,7 @@ Suite *atapi_suite(void)
 	tcase_add_test(t, raw_sectors);
 	tcase_add_test(t, contents);
 	tcase_add_test(t, tray);
+	tcase_add_test(t, changed);
 	tcase_add_test(t, dma);
 	tcase_add_test(t, no_disc);
 	tcase_add_test(t, saved_state);

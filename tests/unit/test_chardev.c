@@ -407,6 +407,79 @@ START_TEST(stdio_pipes_and_escapes)
 }
 END_TEST
 
+/* The console's end of a shared back end. */
+static char typed[256];
+static size_t typed_len;
+static unsigned focused, writable;
+
+static size_t console_can_receive(void *opaque)
+{
+	(void)opaque;
+	return sizeof(typed) - 1 - typed_len;
+}
+
+static void console_receive(void *opaque, const u8 *buf, size_t n)
+{
+	(void)opaque;
+	memcpy(typed + typed_len, buf, n);
+	typed_len += n;
+	typed[typed_len] = '\0';
+}
+
+static void console_event(void *opaque, enum chardev_event ev)
+{
+	(void)opaque;
+	focused += ev == CHARDEV_FOCUS;
+	writable += ev == CHARDEV_WRITABLE;
+}
+
+static const struct chardev_client console_client = {NULL, console_can_receive, console_receive, console_event};
+
+START_TEST(shared_by_the_console)
+{
+	static u8 block[70000];
+	struct chardev *c;
+
+	redirect();
+	c = open_spec("mon:stdio");
+	typed_len = focused = writable = 0;
+	ck_assert_ptr_eq(chardev_shared(vm, 0), c);
+	ck_assert_ptr_null(chardev_shared(vm, 1));
+	/* Nobody is there to switch to yet. */
+	start_loop();
+	ck_assert_int_eq(write(in_pipe[1], "a\001cb", 4), 4);
+	expect_got("ab");
+	pthread_mutex_lock(&vm->lock);
+	chardev_attach_console(c, &console_client);
+	pthread_mutex_unlock(&vm->lock);
+	/* In one piece: each byte goes where the focus is by then; a break is the device's in any case. */
+	ck_assert_int_eq(write(in_pipe[1], "c\001cinfo\001b\001\001\001cd\001c!", 18), 18);
+	expect_got("abcd");
+	nap(50);
+	ck_assert_str_eq(typed, "info\001!");
+	ck_assert_uint_eq(focused, 2);
+	ck_assert_uint_eq(breaks, 1);
+	/* Both are heard; who was refused is told when there is room. */
+	ck_assert_uint_lt(put(c, block, sizeof(block)), sizeof(block));
+	while (put(c, block, sizeof(block)))
+		;
+	ck_assert_uint_eq(writable, 0);
+	ck_assert_int_gt(read(out_pipe[0], block, sizeof(block)), 0);
+	for (int i = 0; i < 100 && !writable; i++)
+		nap(10);
+	ck_assert_uint_ge(writable, 1);
+	/* The console goes: the device has the input again. */
+	pthread_mutex_lock(&vm->lock);
+	chardev_attach_console(c, NULL);
+	pthread_mutex_unlock(&vm->lock);
+	ck_assert_int_eq(write(in_pipe[1], "e\001cf", 4), 4);
+	expect_got("abcdef");
+	stop_loop(0);
+	chardev_close(c);
+	unredirect();
+}
+END_TEST
+
 START_TEST(ctrl_a_x_quits)
 {
 	struct chardev *c;
@@ -556,6 +629,7 @@ Suite *chardev_suite(void)
 	tcase_add_test(t, dead_weight_does_not_hang_the_end);
 	tcase_add_test(t, backpressure);
 	tcase_add_test(t, stdio_pipes_and_escapes);
+	tcase_add_test(t, shared_by_the_console);
 	tcase_add_test(t, ctrl_a_x_quits);
 	tcase_add_test(t, reader_of_stdout_goes);
 	tcase_add_test(t, stdio_once);

@@ -37,7 +37,8 @@ START_TEST(defaults)
 	ck_assert_ptr_null(o.initrd);
 	ck_assert_uint_eq(o.ram_size, 128 * MIB);
 	ck_assert_uint_eq(o.serial_count, 1);
-	ck_assert_str_eq(o.serial[0], "stdio");
+	ck_assert_str_eq(o.serial[0], "mon:stdio");
+	ck_assert_uint_eq(o.monitor_count, 0);
 	ck_assert(!o.debug_exit && !o.no_reboot && !o.no_shutdown);
 	ck_assert_uint_eq(o.debug_exit_iobase, 0x501);
 	ck_assert_uint_eq(o.debug_exit_iosize, 2);
@@ -64,6 +65,39 @@ START_TEST(hpet)
 	PARSE(d, "-no-hpet -machine type=pc,hpet=on");
 
 	ck_assert(a.hpet && !b.hpet && !c.hpet && d.hpet);
+}
+END_TEST
+
+/* What the terminal is for: the first serial port's, the first console's; "": there is none. */
+static const struct {
+	const char *options, *serial, *monitor;
+} terminals[] = {
+	{"", "mon:stdio", ""},
+	{"-nographic", "mon:stdio", ""},
+	{"-nographic -monitor none", "stdio", ""},
+	{"-nographic -serial stdio", "stdio", ""},
+	{"-nographic -serial mon:stdio", "mon:stdio", ""},
+	{"-nographic -serial null", "null", "stdio"},
+	{"-nographic -serial null -monitor none", "null", ""},
+	{"-nographic -serial null -monitor pty", "null", "pty"},
+	{"-serial null", "null", ""},
+	{"-monitor stdio", "null", "stdio"},
+	{"-monitor mon:stdio", "null", "stdio"},
+	{"-nographic -monitor stdio", "stdio", "stdio"}, /* which is refused when they are opened */
+	{"-monitor unix:f,server=on,wait=off", "stdio", "unix:f,server=on,wait=off"},
+	{"-debugcon stdio", "null", ""},
+	{"-display curses", "null", ""},
+};
+
+START_TEST(terminal)
+{
+	char words[128];
+	struct options o;
+
+	strcpy(words, terminals[_i].options);
+	parse(&o, words);
+	ck_assert_str_eq(o.serial[0], terminals[_i].serial);
+	ck_assert_str_eq(o.monitor_count ? o.monitor[0] : "", terminals[_i].monitor);
 }
 END_TEST
 
@@ -414,6 +448,7 @@ Suite *options_suite(void)
 	tcase_add_test(t, devices);
 	tcase_add_test(t, drives);
 	tcase_add_test(t, hpet);
+	tcase_add_loop_test(t, terminal, 0, ARRAY_SIZE(terminals));
 	tcase_add_test(t, boot_once);
 	tcase_add_test(t, firmware);
 	tcase_add_test(t, lockstep);
