@@ -73,6 +73,12 @@ static void drop_output(struct chardev *c)
 	c->out_blocked = false;
 }
 
+static void tell(struct chardev *c, enum chardev_event ev)
+{
+	if (c->client.event)
+		c->client.event(c->client.opaque, ev);
+}
+
 /* The peer is gone: for good, or until the next one connects. */
 static void disconnect(struct chardev *c)
 {
@@ -87,6 +93,29 @@ static void disconnect(struct chardev *c)
 		if (c->listen_fd >= 0)
 			event_watch_fd(c->vm, c->listen_fd, POLLIN, on_listen, c);
 	}
+}
+
+static void lose_peer(struct chardev *c)
+{
+	disconnect(c);
+	tell(c, CHARDEV_CLOSED);
+}
+
+void chardev_disconnect(struct chardev *c)
+{
+	c->in_len = 0;
+	if (c->connected && c->kind == CHARDEV_SOCKET)
+		disconnect(c);
+}
+
+bool chardev_is_connected(const struct chardev *c)
+{
+	return c->connected;
+}
+
+void chardev_set_raw(struct chardev *c)
+{
+	c->raw = true;
 }
 
 static ssize_t write_some(struct chardev *c, const u8 *p, size_t n)
@@ -120,7 +149,7 @@ static void flush_output(struct chardev *c)
 		}
 		if (done < 0) {
 			if (c->kind == CHARDEV_SOCKET || c->kind == CHARDEV_PTY) {
-				disconnect(c);
+				lose_peer(c);
 				return;
 			}
 			/* Input may still come: only the output is over. */
@@ -198,8 +227,7 @@ static bool filter_escape(struct chardev *c, u8 byte)
 		say(c, escape_help);
 		return false;
 	case 'b':
-		if (c->client.event)
-			c->client.event(c->client.opaque, CHARDEV_BREAK);
+		tell(c, CHARDEV_BREAK);
 		return false;
 	default:
 		return false;
@@ -222,13 +250,14 @@ static void read_input(struct chardev *c)
 			if (c->own_in)
 				close(c->in_fd);
 			c->in_fd = -1;
+			tell(c, CHARDEV_CLOSED);
 		} else {
-			disconnect(c);
+			lose_peer(c);
 		}
 		return;
 	}
 	for (ssize_t i = 0; i < n; i++) {
-		if (c->kind == CHARDEV_STDIO && !filter_escape(c, buf[i]))
+		if (c->kind == CHARDEV_STDIO && !c->raw && !filter_escape(c, buf[i]))
 			continue;
 		if (c->in_len < sizeof(c->in))
 			c->in[c->in_len++] = buf[i];
@@ -259,6 +288,7 @@ static void on_listen(void *opaque, int fd, int revents)
 	c->in_fd = c->out_fd = peer;
 	c->connected = true;
 	update_watches(c);
+	tell(c, CHARDEV_OPENED);
 }
 
 /* Whether somebody has opened the pty's other side. */
@@ -270,6 +300,7 @@ static void on_pty_timer(void *opaque)
 	if (poll(&pfd, 1, 0) >= 0 && !(pfd.revents & POLLHUP)) {
 		c->connected = true;
 		update_watches(c);
+		tell(c, CHARDEV_OPENED);
 	} else {
 		timer_mod(&c->pty_timer, clock_ns(&c->vm->clock) + PTY_POLL_NS);
 	}
@@ -334,7 +365,8 @@ void chardev_close(struct chardev *c)
 	if (c->listen_fd >= 0) {
 		event_watch_fd(c->vm, c->listen_fd, 0, NULL, NULL);
 		close(c->listen_fd);
-		unlink(c->path);
+		if (*c->path)
+			unlink(c->path);
 	}
 	for (p = &c->vm->chardevs; *p; p = &(*p)->next) {
 		if (*p == c) {

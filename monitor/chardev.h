@@ -1,5 +1,6 @@
 /*
- * Character back ends: where a serial port's bytes go (`-serial stdio|file:F|unix:F[,server][,nowait]|pty|none|null`, `-debugcon` alike).
+ * Character back ends: where a serial port's bytes go (`-serial stdio|file:F|unix:F[,server][,nowait]|tcp:HOST:PORT[,server][,nowait]|pty|
+ * none|null`, `-debugcon` alike).
  * stdio is the escape multiplexer of `-nographic`: Ctrl-A x quits, Ctrl-A h helps, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-A b a break, Ctrl-A c
  * is the monitor's later. The terminal is raw while Ringer runs and is restored on every exit path. Called with vm->lock held unless said
  * otherwise.
@@ -12,7 +13,7 @@
 struct vm;
 struct chardev;
 
-enum chardev_event { CHARDEV_BREAK };
+enum chardev_event { CHARDEV_BREAK, CHARDEV_OPENED, CHARDEV_CLOSED }; /* a peer has come, has gone */
 
 struct chardev_client {
 	void *opaque;
@@ -29,6 +30,12 @@ void chardev_attach(struct chardev *c, const struct chardev_client *client);
 /* Never blocks for long: returns how many bytes were taken (0 if the peer is slow: try again later); a none/null or peerless back end takes
  * all. */
 size_t chardev_write(struct chardev *c, const u8 *buf, size_t n);
+/* Whether there is somebody at the other side. */
+bool chardev_is_connected(const struct chardev *c);
+/* Sends a socket's peer away; a server waits for the next. Without an event. */
+void chardev_disconnect(struct chardev *c);
+/* stdio without escapes: all bytes are the front end's. Before the first input. */
+void chardev_set_raw(struct chardev *c);
 /* The front end has room again. */
 void chardev_accept_input(struct chardev *c);
 /* Restores the terminal's settings. Async-signal-safe, any thread, any number of times. */

@@ -26,6 +26,7 @@ struct chardev {
 	bool connected;		      /* there is a peer */
 	bool out_gone;		      /* output failed for good; input may go on */
 	bool escape_seen;	      /* stdio: the last byte was Ctrl-A */
+	bool raw;		      /* stdio: Ctrl-A is a byte as any other */
 	bool out_blocked;	      /* waits for POLLOUT */
 	int watched_in, watched_out;  /* events now watched */
 	struct timer pty_timer;
@@ -37,6 +38,11 @@ struct chardev {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* of listen_fd */
 };
 
+/*
+ * TCP, HOST:PORT or [IPv6]:PORT, n characters at spec; an empty host is the loopback interface. A listening socket, or a connected one; -1
+ * with the reason in err.
+ */
+int chardev_open_tcp(const char *spec, size_t n, bool server, char *err, size_t err_size);
 /* Links an opened back end into vm->chardevs and starts its watches and timers. */
 void chardev_start(struct chardev *c);
 
