@@ -193,7 +193,8 @@ static bool open_tcp(struct chardev *c, const char *spec, struct open_error *e)
 	for (spec += n; *spec == ','; spec += n) {
 		spec++;
 		n = strcspn(spec, ",");
-		if (parse_switch(spec, n, "server", &server) || parse_switch(spec, n, "wait", &wait) || parse_switch(spec, n, "nodelay", &other))
+		if (parse_switch(spec, n, "server", &server) || parse_switch(spec, n, "wait", &wait) ||
+		    parse_switch(spec, n, "nodelay", &other))
 			continue;
 		if (!parse_switch(spec, n, "nowait", &other))
 			return failed(e, "tcp: invalid option '%.*s'", (int)MIN(n, 60), spec);

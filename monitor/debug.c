@@ -2,9 +2,9 @@
  * Breakpoints, watchpoints and single steps (see debug.h).
  *
  * Invariants: no TU that may be entered holds a breakpoint of d->active behind its first byte or begins with one, single-instruction TUs
- * aside, before which the dispatcher looks. No flat table and no window gives an access of a kind that d->active watches on a page. What the
- * debugger changes comes into force in debug_resume, and costs only if it differs from what is in force: debuggers take everything out at
- * each stop and put it back.
+ * aside, before which the dispatcher looks. No flat table and no window gives an access of a kind that d->active watches on a page. What
+ * the debugger changes comes into force in debug_resume, and costs only if it differs from what is in force: debuggers take everything out
+ * at each stop and put it back.
  */
 #include "monitor/debug.h"
 
@@ -152,8 +152,8 @@ static void apply(struct vcpu *v)
 	struct debug_set *now = &d->active, *want = &d->wanted;
 	bool watches = now->watch_count != want->watch_count ||
 		       memcmp(now->watches, want->watches, now->watch_count * sizeof(now->watches[0])) != 0;
-	bool breaks = now->break_count != want->break_count ||
-		      memcmp(now->breaks, want->breaks, now->break_count * sizeof(now->breaks[0])) != 0;
+	bool breaks =
+		now->break_count != want->break_count || memcmp(now->breaks, want->breaks, now->break_count * sizeof(now->breaks[0])) != 0;
 
 	if (breaks) {
 		drop_difference(v, now, want);

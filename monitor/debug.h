@@ -9,8 +9,8 @@
  * A watchpoint takes its linear page out of the flat tables and windows, for writes or for all accesses. Instructions that touch the page
  * come to the monitor one access at a time; one that touches the bytes runs alone, and the machine stops behind it.
  *
- * A step runs one instruction in a TU of its own. TF is not involved. One iteration of a repeated instruction is a step, as under TF; and so
- * is the delivery of an exception.
+ * A step runs one instruction in a TU of its own. TF is not involved. One iteration of a repeated instruction is a step, as under TF; and
+ * so is the delivery of an exception.
  *
  * Invariant: v->debug is NULL unless a debugger is there: that test is all that anybody else pays.
  */

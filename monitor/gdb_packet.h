@@ -1,6 +1,6 @@
 /*
- * The framing of GDB's remote serial protocol ("Debugging with GDB", appendix E): $data#sum, with } as the escape of binary data, + and - as
- * acknowledgements, 03h outside of a packet as an interruption. No state but the struct's; any thread, one at a time.
+ * The framing of GDB's remote serial protocol ("Debugging with GDB", appendix E): $data#sum, with } as the escape of binary data, + and -
+ * as acknowledgements, 03h outside of a packet as an interruption. No state but the struct's; any thread, one at a time.
  */
 #ifndef RINGER_GDB_PACKET_H
 #define RINGER_GDB_PACKET_H
@@ -12,10 +12,10 @@
 #define GDB_REPLY_MAX (2 * GDB_PACKET_MAX)
 
 enum gdb_input {
-	GDB_MORE,      /* nothing yet */
-	GDB_PACKET,    /* data[0..len) is a packet, unescaped, followed by a 0; until the next byte */
-	GDB_CORRUPT,   /* a packet with another checksum */
-	GDB_TOO_LONG,  /* a packet of more than GDB_PACKET_MAX bytes, dropped */
+	GDB_MORE,     /* nothing yet */
+	GDB_PACKET,   /* data[0..len) is a packet, unescaped, followed by a 0; until the next byte */
+	GDB_CORRUPT,  /* a packet with another checksum */
+	GDB_TOO_LONG, /* a packet of more than GDB_PACKET_MAX bytes, dropped */
 	GDB_ACK,
 	GDB_NACK,
 	GDB_INTERRUPT,

@@ -97,7 +97,7 @@ static const struct reg {
 		  F("OSXMMEXCPT", 10) F("UMIP", 11) F("SMEP", 20) F("SMAP", 21))                                                           \
 	X(SYSTEM, "i386_efer", 8, F("SCE", 0) F("LME", 8) F("LMA", 10) F("NXE", 11))
 
-#define F(name, bit) "<field name=\"" name "\" start=\"" #bit "\" end=\"" #bit "\"/>"
+#define F(name, bit)	       "<field name=\"" name "\" start=\"" #bit "\" end=\"" #bit "\"/>"
 #define TYPE(id, size, fields) "<flags id=\"" id "\" size=\"" #size "\">" fields "</flags>\n"
 
 static const char vec128[] = "<vector id=\"v4f\" type=\"ieee_single\" count=\"4\"/>\n"
@@ -119,10 +119,9 @@ static const char vec128[] = "<vector id=\"v4f\" type=\"ieee_single\" count=\"4\
 static const struct {
 	u8 feature;
 	const char *text;
-} types[] = {
-	{SSE, vec128},
+} types[] = {{SSE, vec128},
 #define X(feature, id, size, fields) {feature, TYPE(id, size, fields)},
-	FLAG_TYPES(X)
+	     FLAG_TYPES(X)
 #undef X
 };
 

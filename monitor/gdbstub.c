@@ -85,8 +85,7 @@ static void reply_fault(struct gdb *g)
 static void put_cause(struct gdb *g)
 {
 	const struct debug *d = &g->debug;
-	static const char *const watches[] = {
-		[DEBUG_WRITES] = "watch", [DEBUG_READS] = "rwatch", [DEBUG_ACCESSES] = "awatch"};
+	static const char *const watches[] = {[DEBUG_WRITES] = "watch", [DEBUG_READS] = "rwatch", [DEBUG_ACCESSES] = "awatch"};
 
 	if (d->cause == DEBUG_AT_WATCH)
 		gdb_printf(&g->out, "%s:%x;", watches[d->at_watch.kind], d->at_watch.linear);
