@@ -89,9 +89,12 @@ static void put_cause(struct gdb *g)
 
 	if (d->cause == DEBUG_AT_WATCH)
 		gdb_printf(&g->out, "%s:%x;", watches[d->at_watch.kind], d->at_watch.linear);
-	else if (d->cause == DEBUG_AT_BREAK && d->at_break.kind == DEBUG_SW && g->says_swbreak)
+	/* With a base of CS the debugger knows no breakpoint at this EIP, and would take it for one that was there once, and go on. */
+	if (d->cause != DEBUG_AT_BREAK || d->at_break.linear != g->vm->vcpu->eip)
+		return;
+	if (d->at_break.kind == DEBUG_SW && g->says_swbreak)
 		gdb_put(&g->out, "swbreak:;");
-	else if (d->cause == DEBUG_AT_BREAK && d->at_break.kind == DEBUG_HW && g->says_hwbreak)
+	if (d->at_break.kind == DEBUG_HW && g->says_hwbreak)
 		gdb_put(&g->out, "hwbreak:;");
 }
 
