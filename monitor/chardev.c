@@ -105,7 +105,7 @@ void chardev_disconnect(struct chardev *c)
 {
 	c->in_len = 0;
 	if (c->connected && c->kind == CHARDEV_SOCKET)
-		disconnect(c);
+		lose_peer(c);
 }
 
 bool chardev_is_connected(const struct chardev *c)
@@ -113,7 +113,7 @@ bool chardev_is_connected(const struct chardev *c)
 	return c->connected;
 }
 
-void chardev_set_raw(struct chardev *c)
+void chardev_no_escapes(struct chardev *c)
 {
 	c->raw = true;
 }

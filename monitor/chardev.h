@@ -32,10 +32,10 @@ void chardev_attach(struct chardev *c, const struct chardev_client *client);
 size_t chardev_write(struct chardev *c, const u8 *buf, size_t n);
 /* Whether there is somebody at the other side. */
 bool chardev_is_connected(const struct chardev *c);
-/* Sends a socket's peer away; a server waits for the next. Without an event. */
+/* Sends a socket's peer away, with CHARDEV_CLOSED; a server waits for the next. */
 void chardev_disconnect(struct chardev *c);
-/* stdio without escapes: all bytes are the front end's. Before the first input. */
-void chardev_set_raw(struct chardev *c);
+/* Ctrl-A is a character like any other: for a front end that has its own ways to end. */
+void chardev_no_escapes(struct chardev *c);
 /* The front end has room again. */
 void chardev_accept_input(struct chardev *c);
 /* Restores the terminal's settings. Async-signal-safe, any thread, any number of times. */

@@ -836,7 +836,7 @@ static void on_event(void *opaque, enum chardev_event ev)
 		detach(g);
 		forget_peer(g);
 		break;
-	case CHARDEV_BREAK:
+	default:
 		break;
 	}
 }
@@ -869,7 +869,7 @@ void gdb_open(struct vm *vm)
 	vm->gdb = g;
 	pthread_mutex_lock(&vm->lock);
 	runstate_listen(vm, &g->listener);
-	chardev_set_raw(g->chr);
+	chardev_no_escapes(g->chr);
 	chardev_attach(g->chr, &(struct chardev_client){g, can_receive, receive, on_event});
 	pthread_mutex_unlock(&vm->lock);
 }

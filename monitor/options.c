@@ -610,5 +610,5 @@ void options_parse(struct options *o, int argc, char **argv)
 		fatal("-gdb: not under lockstep, whose runs depend on nothing from outside");
 	check_displays(o);
 	if (!o->serial_count)
-		o->serial[o->serial_count++] = o->curses ? "null" : "stdio";
+		o->serial[o->serial_count++] = o->curses || (o->gdb && strcmp(o->gdb, "stdio") == 0) ? "null" : "stdio";
 }
