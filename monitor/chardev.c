@@ -115,6 +115,19 @@ static void disconnect(struct chardev *c)
 	tell_all(c, CHARDEV_CLOSED);
 }
 
+void chardev_disconnect(struct chardev *c)
+{
+	for (unsigned i = 0; i < FRONTS; i++)
+		c->front[i].in_len = 0;
+	if (c->connected && c->kind == CHARDEV_SOCKET)
+		disconnect(c);
+}
+
+bool chardev_is_connected(const struct chardev *c)
+{
+	return c->connected;
+}
+
 static ssize_t write_some(struct chardev *c, const u8 *p, size_t n)
 {
 	if (c->kind == CHARDEV_SOCKET)
@@ -272,6 +285,7 @@ static void read_input(struct chardev *c)
 			if (c->own_in)
 				close(c->in_fd);
 			c->in_fd = -1;
+			tell_all(c, CHARDEV_CLOSED);
 		} else {
 			disconnect(c);
 		}
@@ -453,7 +467,8 @@ void chardev_close(struct chardev *c)
 	if (c->listen_fd >= 0) {
 		event_watch_fd(c->vm, c->listen_fd, 0, NULL, NULL);
 		close(c->listen_fd);
-		unlink(c->path);
+		if (*c->path)
+			unlink(c->path);
 	}
 	for (p = &c->vm->chardevs; *p; p = &(*p)->next) {
 		if (*p == c) {

@@ -1,5 +1,6 @@
 /*
- * Character back ends: where a serial port's bytes go (`-serial stdio|file:F|unix:F[,server][,nowait]|pty|none|null`, `-debugcon` alike).
+ * Character back ends: where a serial port's bytes go (`-serial stdio|file:F|unix:F[,server][,nowait]|tcp:HOST:PORT[,server][,nowait]|pty|
+ * none|null`, `-debugcon` alike).
  * `mon:` in front of a spec makes it the escape multiplexer of `-nographic`: Ctrl-A c switches between the device and the console, which
  * share it; Ctrl-A x quits, Ctrl-A h helps, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-A b a break. All but Ctrl-A c are there on plain stdio as
  * well. The terminal is raw while Ringer runs and is restored on every exit path. Called with vm->lock held unless said otherwise.
@@ -47,6 +48,10 @@ void chardev_print_all(const struct vm *vm, struct text *out);
 /* Never blocks for long: returns how many bytes were taken (0 if the peer is slow: try again later); a none/null or peerless back end takes
  * all. */
 size_t chardev_write(struct chardev *c, const u8 *buf, size_t n);
+/* Whether there is somebody at the other side. */
+bool chardev_is_connected(const struct chardev *c);
+/* Sends a socket's peer away, with CHARDEV_CLOSED; a server waits for the next. */
+void chardev_disconnect(struct chardev *c);
 /* The front end has room again. */
 void chardev_accept_input(struct chardev *c);
 /* Restores the terminal's settings. Async-signal-safe, any thread, any number of times. */

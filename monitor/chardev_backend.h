@@ -48,6 +48,11 @@ struct chardev {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* of listen_fd */
 };
 
+/*
+ * TCP, HOST:PORT or [IPv6]:PORT, n characters at spec; an empty host is the loopback interface. A listening socket, or a connected one; -1
+ * with the reason in err.
+ */
+int chardev_open_tcp(const char *spec, size_t n, bool server, char *err, size_t err_size);
 /* Links an opened back end into vm->chardevs and starts its watches and timers. */
 void chardev_start(struct chardev *c);
 

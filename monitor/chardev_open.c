@@ -107,6 +107,25 @@ static bool parse_switch(const char *item, size_t n, const char *name, bool *val
 	return true;
 }
 
+static bool wait_for_peer(struct chardev *c, const char *where, bool wait, struct open_error *e)
+{
+	if (wait) {
+		int peer;
+
+		fprintf(stderr, "ringer: waiting for a connection on %s\n", where);
+		do
+			peer = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		while (peer < 0 && (errno == EINTR || errno == ECONNABORTED));
+		if (peer < 0)
+			return failed(e, "%s: %s", where, strerror(errno));
+		c->in_fd = c->out_fd = peer;
+		c->connected = true;
+	}
+	/* From now on accept() is called from the event loop, where the peer may have gone again. */
+	fcntl(c->listen_fd, F_SETFL, O_NONBLOCK);
+	return true;
+}
+
 static bool listen_on(struct chardev *c, const struct sockaddr_un *addr, bool wait, struct open_error *e)
 {
 	struct stat st;
@@ -125,21 +144,7 @@ static bool listen_on(struct chardev *c, const struct sockaddr_un *addr, bool wa
 	memcpy(c->path, addr->sun_path, sizeof(c->path));
 	if (listen(c->listen_fd, 1) < 0)
 		return failed(e, "%s: %s", addr->sun_path, strerror(errno));
-	if (wait) {
-		int peer;
-
-		fprintf(stderr, "ringer: waiting for a connection on %s\n", addr->sun_path);
-		do
-			peer = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		while (peer < 0 && (errno == EINTR || errno == ECONNABORTED));
-		if (peer < 0)
-			return failed(e, "%s: %s", addr->sun_path, strerror(errno));
-		c->in_fd = c->out_fd = peer;
-		c->connected = true;
-	}
-	/* From now on accept() is called from the event loop, where the peer may have gone again. */
-	fcntl(c->listen_fd, F_SETFL, O_NONBLOCK);
-	return true;
+	return wait_for_peer(c, addr->sun_path, wait, e);
 }
 
 /* PATH[,server[=on|off]][,wait[=on|off]][,nowait] */
@@ -171,6 +176,40 @@ static bool open_unix(struct chardev *c, const char *spec, struct open_error *e)
 	if (c->in_fd < 0 || connect(c->in_fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return failed(e, "%s: %s", addr.sun_path, strerror(errno));
 	fcntl(c->in_fd, F_SETFL, O_NONBLOCK);
+	c->connected = true;
+	return true;
+}
+
+/* [HOST]:PORT[,server[=on|off]][,wait[=on|off]][,nowait][,nodelay[=on|off]]; what is sent is never held back, with nodelay or without. */
+static bool open_tcp(struct chardev *c, const char *spec, struct open_error *e)
+{
+	bool server = false, wait = true, other;
+	size_t n = strcspn(spec, ","), host = n;
+	const char *where = spec;
+	char name[80];
+	int fd;
+
+	c->kind = CHARDEV_SOCKET;
+	c->own_in = c->own_out = true;
+	for (spec += n; *spec == ','; spec += n) {
+		spec++;
+		n = strcspn(spec, ",");
+		if (parse_switch(spec, n, "server", &server) || parse_switch(spec, n, "wait", &wait) ||
+		    parse_switch(spec, n, "nodelay", &other))
+			continue;
+		if (!parse_switch(spec, n, "nowait", &other))
+			return failed(e, "tcp: invalid option '%.*s'", (int)MIN(n, 60), spec);
+		wait = !other;
+	}
+	fd = chardev_open_tcp(where, host, server, e->text, e->size);
+	if (fd < 0)
+		return false;
+	if (server) {
+		c->listen_fd = fd;
+		snprintf(name, sizeof(name), "%.*s", (int)MIN(host, sizeof(name) - 1), where);
+		return wait_for_peer(c, name, wait, e);
+	}
+	c->in_fd = c->out_fd = fd;
 	c->connected = true;
 	return true;
 }
@@ -238,9 +277,11 @@ static bool open_spec(struct chardev *c, const char *spec, struct open_error *e)
 		return open_file(c, spec + 5, e);
 	if (strncmp(spec, "unix:", 5) == 0)
 		return open_unix(c, spec + 5, e);
+	if (strncmp(spec, "tcp:", 4) == 0)
+		return open_tcp(c, spec + 4, e);
 	if (strcmp(spec, "pty") == 0)
 		return open_pty(c, e);
-	return failed(e, "'%.100s' is not a character device: stdio, file:F, unix:F, pty, none or null", spec);
+	return failed(e, "'%.100s' is not a character device: stdio, file:F, unix:F, tcp:HOST:PORT, pty, none or null", spec);
 }
 
 struct chardev *chardev_open(struct vm *vm, const char *spec, char *err, size_t err_size)
@@ -264,7 +305,8 @@ struct chardev *chardev_open(struct vm *vm, const char *spec, char *err, size_t 
 		close(c->in_fd);
 	if (c->listen_fd >= 0) {
 		close(c->listen_fd);
-		unlink(c->path);
+		if (*c->path)
+			unlink(c->path);
 	}
 	free(c);
 	return NULL;

@@ -11,6 +11,7 @@
 
 #include "cache/jc.h"
 #include "cache/tc.h"
+#include "monitor/debug.h"
 #include "monitor/devices/ferr.h"
 #include "monitor/devices/lapic.h"
 #include "monitor/devices/pic.h"
@@ -293,8 +294,11 @@ static bool handle_events(struct vcpu *v)
 	if (!handle_requests(v))
 		return false;
 	events = atomic_load(&v->events);
-	if (events && intr_deliverable(v, events))
+	if (events && intr_deliverable(v, events) && !debug_holds_interrupts(v)) {
 		deliver_interrupt(v, events);
+		if (unlikely(v->debug != NULL))
+			debug_executed(v);
+	}
 	return true;
 }
 
@@ -316,6 +320,8 @@ static bool is_trap(int vector)
 
 static void triple_fault(struct vcpu *v)
 {
+	if (unlikely(v->debug != NULL))
+		debug_executed(v);
 	fpu_park(v);
 	log_to(LOG_INT | LOG_CPU_RESET, "triple fault at %04x:%08x\n", v->seg[SEG_CS].sel, v->eip);
 	v->shutdown = true;
@@ -379,12 +385,20 @@ static void deliver_exception(struct vcpu *v)
 		v->sysflags |= EFLAGS_RF;
 	interrupt_deliver(v, vector, INTR_EXCEPTION, v->eip, has_error, error);
 	v->delivering = -1;
+	if (unlikely(v->debug != NULL))
+		debug_executed(v);
 }
 
 /* #DB as a trap or for an instruction breakpoint: DR6 gets the causes. */
 static void raise_debug(struct vcpu *v, u32 causes)
 {
 	v->pending_db = 0;
+	if (unlikely(causes & DB_DEBUGGER)) {
+		debug_watched(v);
+		causes &= ~DB_DEBUGGER;
+		if (!causes)
+			return;
+	}
 	v->dr[6] = (v->dr[6] & ~0xfu) | causes;
 	v->dr[7] &= ~0x2000u; /* GD */
 	v->pending.vector = EXC_DB;
@@ -476,6 +490,8 @@ static void run_single(struct vcpu *v)
 	fpu_load(v);
 	vcpu_enter(v, tu->head);
 	v->retry_shadow = v->retry_flags = 0;
+	if (unlikely(v->debug != NULL))
+		debug_executed(v);
 	/* Traps are held back behind a MOV SS. */
 	if (v->shadow == SHADOW_MOV_SS)
 		return;
@@ -489,7 +505,8 @@ static void run_single(struct vcpu *v)
 static bool needs_single(struct vcpu *v)
 {
 	/* With breakpoints on, each instruction is looked at before it runs, and data traps come at once behind it. */
-	if (unlikely(v->shadow != SHADOW_NONE || (v->sysflags & EFLAGS_TF) || v->single_once || v->ignne || (v->dr[7] & 0xff)))
+	if (unlikely(v->shadow != SHADOW_NONE || (v->sysflags & EFLAGS_TF) || v->single_once || v->ignne || (v->dr[7] & 0xff) ||
+		     debug_steps(v)))
 		return true;
 	/* RF lasts for one instruction, but only breakpoints look at it; an interrupt in between has been delivered by now. */
 	v->sysflags &= ~EFLAGS_RF;
@@ -531,6 +548,8 @@ static void run(struct vcpu *v, bool missed)
 	v->eip = x->target_eip;
 	if (atomic_load(&v->events) & v->event_mask)
 		return;
+	if (unlikely(v->debug != NULL) && debug_ends_tu(v, v->eip, v->mode & MODE_FLAT(SEG_CS)))
+		return;
 	u32 flushes = (u32)v->stats.tc_flushes;
 	bool global;
 	struct tu *from = tu_by_index(v->tc, x->tu), *to = find_tu(v, &global);
@@ -566,6 +585,7 @@ static void remap(struct vcpu *v)
 static void unwound(struct vcpu *v)
 {
 	v->missed = false;
+	v->pending_db &= ~DB_DEBUGGER;
 	if (v->pending.vector < 0) {
 		if (v->retry_shadow)
 			v->shadow = v->retry_shadow;
@@ -596,9 +616,13 @@ void vcpu_run(struct vcpu *v)
 		}
 		if (unlikely(v->lockstep) && !lockstep_step(v))
 			break;
+		debug_stops(v);
 		if (atomic_load(&v->events)) {
 			if (!handle_events(v))
 				break;
+			/* It may have delivered an interrupt, as a step. */
+			if (debug_stops(v) || unlikely(v->pending_db & DB_DEBUGGER))
+				continue;
 		}
 		if (unlikely(v->halted || v->shutdown)) {
 			halt(v);
@@ -606,6 +630,8 @@ void vcpu_run(struct vcpu *v)
 		}
 		if (unlikely(atomic_load(&v->events) & (EV_TLB | EV_MAP)))
 			remap(v);
+		if (unlikely(v->debug != NULL) && debug_breaks(v))
+			continue;
 		v->mode = mode_compute(v);
 		v->table = softmmu_table(v);
 		choose_flavour(v);

@@ -5,6 +5,7 @@
  * there. A repeated form commits one element at a time and comes back to the dispatcher now and then, with EIP unchanged, to let interrupts
  * in.
  */
+#include "monitor/debug.h"
 #include "monitor/emulate.h"
 #include "monitor/io.h"
 #include "monitor/vm.h"
@@ -127,7 +128,7 @@ static int string_io(struct vcpu *v, const struct emu_insn *i, void (*element)(s
 		reg_set(v, REG_ECX, i->addrsize, --count);
 		if (!count)
 			return done(v);
-		if (emu_event_due(v) || v->pending_db)
+		if (emu_event_due(v) || v->pending_db || debug_steps(v))
 			break;
 	}
 	return EMU_EXIT;

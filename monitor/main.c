@@ -17,6 +17,7 @@
 
 #include "monitor/chardev.h"
 #include "monitor/display/display.h"
+#include "monitor/gdbstub.h"
 #include "monitor/hostcheck.h"
 #include "monitor/load.h"
 #include "monitor/log.h"
@@ -154,6 +155,7 @@ static struct vm *set_up(int argc, char **argv)
 	vm->loader = loader_open(vm);
 	machine_init(vm);
 	vm->vcpu = vcpu_create(vm);
+	gdb_open(vm);
 	return vm;
 }
 
@@ -196,6 +198,7 @@ int main(int argc, char **argv)
 	event_watch_fd(vm, signal_fd, 0, NULL, NULL);
 	close(signal_fd);
 	status = vm->exit_status;
+	gdb_close(vm, status);
 	tear_down(vm);
 	terminal_restore();
 	return status;

@@ -76,6 +76,8 @@
 	X("device", opt_device, "NAME[,PROP=V]", "ide-hd,drive=ID[,bus=ide.N][,unit=N] and more: -device help, -device NAME,help")         \
 	X("rtc", opt_rtc, "base=B", "utc (default), localtime, or a date such as 2026-01-31T12:00:00")                                     \
 	X("S", opt_start_stopped, NULL, "do not start the CPU: the monitor's cont or a debugger does")                                     \
+	X("s", opt_gdb_default, NULL, "the same as -gdb tcp::1234")                                                                        \
+	X("gdb", opt_gdb, "DEV", "wait for gdb on tcp:[HOST]:PORT (this host only, without HOST), unix:F, stdio or pty")                   \
 	X("no-reboot", opt_no_reboot, NULL, "a reset ends the machine")                                                                    \
 	X("no-shutdown", opt_no_shutdown, NULL, "a power-off stops the machine, and Ringer stays")                                         \
 	X("action", opt_action, "EVENT=WHAT", "reboot=reset|shutdown, shutdown=poweroff|pause")                                            \
@@ -444,6 +446,18 @@ static void opt_start_stopped(struct options *o, const char *name, const char *a
 	o->start_stopped = true;
 }
 
+static void opt_gdb(struct options *o, const char *name, const char *arg)
+{
+	(void)name;
+	o->gdb = strcmp(arg, "none") == 0 ? NULL : arg;
+}
+
+static void opt_gdb_default(struct options *o, const char *name, const char *arg)
+{
+	(void)arg;
+	opt_gdb(o, name, "tcp::1234");
+}
+
 static void opt_no_reboot(struct options *o, const char *name, const char *arg)
 {
 	(void)name;
@@ -555,7 +569,7 @@ static bool is_stdio(const char *spec)
 /* Whether some device has the terminal. */
 static bool stdio_taken(const struct options *o)
 {
-	bool taken = is_stdio(o->debugcon);
+	bool taken = is_stdio(o->debugcon) || is_stdio(o->gdb);
 
 	for (unsigned i = 0; i < o->serial_count; i++)
 		taken = taken || is_stdio(o->serial[i]);
@@ -623,6 +637,8 @@ void options_parse(struct options *o, int argc, char **argv)
 	if (!o->kernel && (o->initrd || o->append))
 		fatal("-%s: only with -kernel", o->initrd ? "initrd" : "append");
 	options_devices_place(o);
+	if (o->lockstep && o->gdb)
+		fatal("-gdb: not under lockstep, whose runs depend on nothing from outside");
 	check_displays(o);
 	default_devices(o);
 }

@@ -94,6 +94,7 @@ struct options {
 	bool hpet; /* -machine hpet=; without -no-hpet there is one */
 	bool no_reboot, no_shutdown;
 	bool start_stopped; /* -S */
+	const char *gdb;    /* -gdb: chardev spec, or NULL */
 	const char *name;   /* -name, or NULL */
 	const char *log_file;
 	u32 log_mask;

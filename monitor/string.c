@@ -9,6 +9,7 @@
  * written at the end, so that a fault in the middle leaves those from before the instruction (SDM Vol. 2B, REP). A long run returns to the
  * dispatcher now and then with EIP unchanged, so that interrupts get in between elements as on the machine.
  */
+#include "monitor/debug.h"
 #include "monitor/emulate.h"
 #include "shadowpt/softmmu.h"
 
@@ -32,7 +33,7 @@ static struct string begin(const struct vcpu *v, const struct emu_insn *i)
 		.repeated = i->rep || i->repne,
 		.down = (v->hflags & EFLAGS_DF) != 0,
 		/* A single-step trap follows each iteration (SDM Vol. 3B 17.3.1.4). */
-		.budget = v->sysflags & EFLAGS_TF ? 0 : BUDGET,
+		.budget = (v->sysflags & EFLAGS_TF) || debug_steps(v) ? 0 : BUDGET,
 	};
 
 	s.count = s.repeated ? reg_get(v, REG_ECX, s.addrsize) : 1;

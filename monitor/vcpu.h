@@ -26,6 +26,7 @@ struct window;
 struct windows;
 struct state;
 struct lockstep;
+struct debug;
 
 struct segment {
 	u32 base;
@@ -129,6 +130,7 @@ struct vcpu {
 	struct window *user_window; /* of the current address space, or NULL */
 	struct tc *tc;
 	struct lockstep *lockstep; /* NULL: off */
+	struct debug *debug;	   /* the debugger's, NULL: there is none */
 	u64 insns;		   /* instructions begun; counted by translated code, under lockstep only */
 	const struct cpu_model *model;
 	u64 features;	 /* of the model, after +f,-f: CPUF_* of cpuid.h */

@@ -33,6 +33,7 @@ struct chardev;
 struct vga;
 struct i8042;
 struct display;
+struct gdb;
 struct console;
 
 /* Why the machine ends. */
@@ -74,6 +75,7 @@ struct vm {
 	struct vga *vga;	 /* NULL under -vga none */
 	struct i8042 *keyboard;	 /* keys and movement go there */
 	struct display *display; /* those who show its screen; display.c's */
+	struct gdb *gdb;	 /* the debugger's stub, or NULL; gdbstub.c's */
 	struct console *console; /* console.c's */
 
 	_Atomic int exit_reason; /* enum vm_exit */

@@ -33,6 +33,7 @@ needs=(
 	"e2fsprogs|sbin mkfs.ext4"
 	"syslinux|command -v syslinux"
 	"python3|command -v python3"
+	"gdb|command -v gdb"
 )
 
 header() {

@@ -4,6 +4,7 @@
 #include "shadowpt/access.h"
 
 #include "cache/smc.h"
+#include "monitor/debug.h"
 #include "monitor/exception.h"
 #include "monitor/vm.h"
 #include "shadowpt/softmmu.h"
@@ -95,7 +96,7 @@ struct span {
 	u32 first;
 };
 
-static void translate(struct vcpu *v, u32 linear, u32 n, int acc, struct span *s)
+static void find_span(struct vcpu *v, u32 linear, u32 n, int acc, struct span *s)
 {
 	struct walk w;
 	u32 in_page = PAGE_SIZE - (linear & PAGE_MASK);
@@ -115,6 +116,14 @@ static void translate(struct vcpu *v, u32 linear, u32 n, int acc, struct span *s
 	if (err >= 0)
 		raise_pf(v, linear + in_page, (u32)err);
 	s->pa[1] = w.pa;
+}
+
+/* The same for an access that is made: what a debugger watches is never direct. */
+static void translate(struct vcpu *v, u32 linear, u32 n, int acc, struct span *s)
+{
+	find_span(v, linear, n, acc, s);
+	if (unlikely(v->debug != NULL))
+		debug_touches(v, linear, n, acc & ACC_WRITE ? DEBUG_WRITES : DEBUG_READS);
 }
 
 /* The common case: within one page that is in RAM and directly accessible. */
@@ -220,5 +229,5 @@ void lin_write_buf(struct vcpu *v, u32 linear, const void *buf, unsigned n, int 
 void lin_probe(struct vcpu *v, u32 linear, unsigned n, int acc)
 {
 	struct span s;
-	translate(v, linear, n, acc, &s);
+	find_span(v, linear, n, acc, &s);
 }

@@ -11,6 +11,7 @@
 #include "cache/jc.h"
 #include "cache/smc.h"
 #include "cache/tc.h"
+#include "monitor/debug.h"
 #include "monitor/exception.h"
 #include "monitor/log.h"
 #include "monitor/vm.h"
@@ -164,6 +165,9 @@ static u64 fill(struct vcpu *v, u32 linear, int acc, const struct walk *w)
 		return 0;
 	}
 	u32 page = linear >> PAGE_SHIFT, set = acc & ACC_USER ? MMU_USER : MMU_SUPERVISOR, which = page << 1 | set;
+	u32 watched = debug_watched_kinds(v, page);
+	if (unlikely(watched & DEBUG_READS))
+		return 0;
 	u64 delta = (u64)host - linear;
 	struct page_desc *d = smc_page(v, ram_page(&v->vm->mem, host));
 	u64 *t = m->table[set] + 2 * (u64)page;
@@ -172,7 +176,7 @@ static u64 fill(struct vcpu *v, u32 linear, int acc, const struct walk *w)
 	if (w->large)
 		m->large[linear >> 22] = 1;
 	t[0] = delta;
-	if (w->writable && !d->granules && !d->traces) {
+	if (w->writable && !d->granules && !d->traces && !watched) {
 		remember_writer(d, which);
 		t[MMU_HALF_ENTRIES] = delta;
 	} else if (acc & ACC_WRITE) {
@@ -257,6 +261,14 @@ u64 softmmu_miss(struct vcpu *v, u32 linear, u32 meta, int slot, bool *bounced)
 			b->pa[1] = w[1].pa;
 		}
 		b->pa[0] = w[0].pa;
+	}
+	/* What is watched is touched by an instruction that runs alone, so that the machine stops behind it. */
+	if (unlikely(v->debug != NULL) &&
+	    debug_touches(v, linear, n, (info & ACCESS_WRITE ? DEBUG_WRITES : 0) | (info & ACCESS_READ ? DEBUG_READS : 0)) &&
+	    !(tu->flags & TU_SINGLE)) {
+		v->single_once = true;
+		v->insns--;
+		tc_unwind(v);
 	}
 	b->linear = linear;
 	b->size = n;

@@ -17,6 +17,7 @@
 
 #include "cache/smc.h"
 #include "monitor/cpuid.h"
+#include "monitor/debug.h"
 #include "monitor/fpu.h"
 #include "monitor/log.h"
 #include "monitor/vm.h"
@@ -473,11 +474,14 @@ static struct region *need_region(struct vcpu *v, struct window *w, u32 number, 
 }
 
 /* RAM that may be mapped, and with which of the rights `prot`. */
-static int page_rights(struct vcpu *v, u64 pa, int prot)
+static int page_rights(struct vcpu *v, u32 page, u64 pa, int prot)
 {
 	u8 *host = ram_ptr(&v->vm->mem, pa);
-	if (!host)
+	u32 watched = debug_watched_kinds(v, page);
+	if (!host || (watched & DEBUG_READS))
 		return PROT_NONE;
+	if (watched)
+		prot &= ~PROT_WRITE;
 	if (!memory_is_writable(&v->vm->mem, pa))
 		prot &= ~PROT_WRITE;
 	struct page_desc *d = smc_page(v, ram_page(&v->vm->mem, host));
@@ -498,7 +502,7 @@ static int neighbour(struct vcpu *v, const struct window *w, const struct region
 	*pa = e & (r->entry_size == 4 ? 0xfffff000ull : 0xffffff000ull);
 	/* W and D. */
 	bool writable = (e & 0x40) && ((both & 2) || (w->kernel && !(v->cr0 & CR0_WP)));
-	return page_rights(v, *pa, writable ? PROT_READ | PROT_WRITE : PROT_READ);
+	return page_rights(v, page, *pa, writable ? PROT_READ | PROT_WRITE : PROT_READ);
 }
 
 /* Large runs are left to be populated as they are touched: much of them may never be. */
@@ -547,7 +551,7 @@ static bool map_around(struct vcpu *v, struct window *w, struct region *r, u32 p
 			;
 		} else if (at == page || (!r->table_pa && (v->vm->mem.a20_open || !((at ^ page) & A20_PAGE)))) {
 			p = pa + ((u64)at - page) * PAGE_SIZE;
-			here = page_rights(v, p, prot);
+			here = page_rights(v, at, p, prot);
 		} else if (!r->table_pa) {
 			/* With a closed A20 gate a megabyte is not followed by the next. */
 			;
@@ -589,7 +593,10 @@ enum window_fault window_fault(struct vcpu *v, u64 offset, bool write, u32 *erro
 	if (!host || (w->kernel && (walk.user || *churn(v, page) > CHURN_LIMIT)))
 		return WINDOW_GUILTY;
 	struct page_desc *d = smc_page(v, ram_page(&v->vm->mem, host));
-	bool writable = walk.writable && !must_not_write(v, d);
+	u32 watched = debug_watched_kinds(v, page);
+	bool writable = walk.writable && !must_not_write(v, d) && !watched;
+	if (unlikely(watched & DEBUG_READS))
+		return WINDOW_GUILTY;
 	if (write && !writable)
 		return WINDOW_GUILTY;
 	evict_for(v, w);

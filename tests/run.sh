@@ -66,6 +66,7 @@ if scripts/fetch-guests.sh && scripts/mkinitramfs.sh; then
 	suite console python3 tests/console/run.py --runner "$ringer"
 	suite boot python3 tests/boot/run.py --runner "$ringer"
 	suite guests python3 tests/guests/run.py --runner "$ringer"
+	suite debug python3 tests/debug/run.py --runner "$ringer"
 else
 	echo "FAIL boot: Debian's kernels cannot be had, so nothing was booted or run in lockstep"
 	failed=$((failed + 1))

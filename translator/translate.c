@@ -17,6 +17,7 @@
 
 #include "cache/smc.h"
 #include "monitor/cpuid.h"
+#include "monitor/debug.h"
 #include "monitor/exception.h"
 #include "monitor/log.h"
 #include "monitor/vm.h"
@@ -198,6 +199,10 @@ static void translate_body(struct xlate *x, const u8 *page)
 	u32 offset = (u32)tu->pa & PAGE_MASK, max = x->mode & MODE_SINGLE ? 1 : TU_MAX_INSNS - 1;
 
 	while (!x->end) {
+		if (unlikely(v->debug != NULL) && x->insn && debug_ends_tu(v, x->eip, x->mode & MODE_FLAT(SEG_CS))) {
+			emit_end(x);
+			break;
+		}
 		const u8 *code = page + offset;
 		u32 avail = PAGE_SIZE - offset;
 		enum fetch f = avail ? decode(x, code, avail) : FETCH_PAGE_END;

@@ -85,6 +85,9 @@ wrong 'tb-size' -nographic -kernel "$dir/good" -accel bt,tb-size=0
 wrong 'tb-size' -nographic -kernel "$dir/good" -accel bt,tb-size=x
 wrong 'lockstep' -nographic -kernel "$dir/good" -accel bt,lockstep=0
 wrong 'lockstep' -nographic -kernel "$dir/good" -accel bt,lockstep-show=on
+wrong 'not under lockstep' -nographic -kernel "$dir/good" -accel bt,lockstep=1000 -s
+wrong 'tcp:\[HOST\]:PORT' -nographic -kernel "$dir/good" -gdb tcp:12
+wrong 'carrier-pigeon' -nographic -kernel "$dir/good" -gdb carrier-pigeon
 wrong 'z80' -nographic -kernel "$dir/good" -cpu z80
 wrong 'sse99' -nographic -kernel "$dir/good" -cpu max,+sse99
 wrong 'everything' -nographic -kernel "$dir/good" -d everything

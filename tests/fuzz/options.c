@@ -39,8 +39,8 @@ static void check_options(char **argv, int argc)
 {
 	check_drives();
 	REQUIRE(strnlen(o.boot_once, sizeof(o.boot_once)) < sizeof(o.boot_once), "a boot order without end");
-	static const char *const fields[] = {"kernel", "initrd", "append", "bios", "log file"};
-	const char *const strings[] = {o.kernel, o.initrd, o.append, o.bios, o.log_file};
+	static const char *const fields[] = {"kernel", "initrd", "append", "bios", "log file", "gdb"};
+	const char *const strings[] = {o.kernel, o.initrd, o.append, o.bios, o.log_file, o.gdb};
 
 	REQUIRE(o.kernel || (!o.initrd && !o.append), "a kernel's arguments without one, and no message");
 	REQUIRE(strnlen(o.boot_order, sizeof(o.boot_order)) < sizeof(o.boot_order), "a boot order without end");

@@ -5,6 +5,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "monitor/chardev.h"
+#include "monitor/chardev_backend.h"
 #include "monitor/vm.h"
 
 #define MS 1000000ull
@@ -194,7 +195,15 @@ END_TEST
 static const struct {
 	const char *spec, *says;
 } mistakes[] = {
-	{"tcp:localhost:1", "not a character device"},
+	{"tcp:", "is not tcp:[HOST]:PORT"},
+	{"tcp:1234", "is not tcp:[HOST]:PORT"},
+	{"tcp::", "is not tcp:[HOST]:PORT"},
+	{"tcp::123456", "is not tcp:[HOST]:PORT"},
+	{"tcp::1x", "is not tcp:[HOST]:PORT"},
+	{"tcp::1234,server=maybe", "invalid option"},
+	{"tcp:127.0.0.1:1", "Connection refused"},
+	{"tcp:[::1:1", "[::1"},
+	{"udp::1", "not a character device"},
 	{"", "not a character device"},
 	{"file:", "needs a file name"},
 	{"file:/nonexistent/x", "No such file"},
@@ -248,6 +257,64 @@ START_TEST(unix_server)
 	stop_loop(0);
 	chardev_close(c);
 	ck_assert_int_eq(access(path, F_OK), -1);
+}
+END_TEST
+
+static enum chardev_event event_seen[8];
+static volatile unsigned events_seen;
+
+static void note_event(void *opaque, enum chardev_event ev)
+{
+	(void)opaque;
+	if (events_seen < ARRAY_SIZE(event_seen))
+		event_seen[events_seen++] = ev;
+}
+
+static void expect_events(unsigned n)
+{
+	for (int i = 0; i < 500 && events_seen < n; i++)
+		nap(10);
+	pthread_mutex_lock(&vm->lock);
+	ck_assert_uint_eq(events_seen, n);
+	pthread_mutex_unlock(&vm->lock);
+}
+
+/* On the loopback interface only; those who come and go are told of, and one that is sent away as well. */
+START_TEST(tcp_server)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(a);
+	struct chardev *c = open_spec("tcp::0,server=on,wait=off");
+	u8 byte;
+
+	ck_assert_int_eq(getsockname(c->listen_fd, (struct sockaddr *)&a, &len), 0);
+	ck_assert_uint_eq(ntohl(a.sin_addr.s_addr), INADDR_LOOPBACK);
+	pthread_mutex_lock(&vm->lock);
+	chardev_attach(c, &(struct chardev_client){NULL, can_receive, receive, note_event});
+	pthread_mutex_unlock(&vm->lock);
+	events_seen = 0;
+	start_loop();
+	for (unsigned round = 0; round < 2; round++) {
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+		ck_assert_int_eq(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+		expect_events(2 * round + 1);
+		ck_assert_uint_eq(put(c, "login: ", 7), 7);
+		expect(fd, "login: ");
+		if (round) {
+			pthread_mutex_lock(&vm->lock);
+			chardev_disconnect(c);
+			ck_assert(!chardev_is_connected(c));
+			pthread_mutex_unlock(&vm->lock);
+			ck_assert_int_eq(read(fd, &byte, 1), 0);
+		}
+		close(fd);
+		expect_events(2 * round + 2);
+	}
+	stop_loop(0);
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_int_eq(event_seen[i], i & 1 ? CHARDEV_CLOSED : CHARDEV_OPENED);
+	chardev_close(c);
 }
 END_TEST
 
@@ -624,6 +691,7 @@ Suite *chardev_suite(void)
 	tcase_add_test(t, file);
 	tcase_add_loop_test(t, bad_specs, 0, (int)ARRAY_SIZE(mistakes));
 	tcase_add_test(t, unix_server);
+	tcase_add_test(t, tcp_server);
 	tcase_add_test(t, unix_client);
 	tcase_add_test(t, slow_peer);
 	tcase_add_test(t, dead_weight_does_not_hang_the_end);
