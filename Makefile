@@ -135,6 +135,7 @@ soak: install-deps
 
 # The table of programs, then the times of boots: BENCH_ARGS="--quick --kernel 686-pae", BOOT_ARGS="--runs 3 686"
 -include bench/bench.mk
+-include bench/micro.mk
 
 bench: install-deps
 	$(BUILD) all bench-programs
