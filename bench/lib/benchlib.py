@@ -79,9 +79,8 @@ def make(*targets):
     subprocess.run(["make", "--no-print-directory", "-s", *targets], cwd=ROOT, stdout=sys.stderr, check=True)
 
 
-def kernel(name):
-    """The path of a guest kernel of this repository, built if it has to be."""
-    make("guestos")
+def kernel_path(name):
+    """Where the Makefile's target guestos puts a guest kernel of this repository."""
     return os.path.join(ROOT, f"build/guestos/{name}.elf")
 
 

@@ -75,6 +75,7 @@ static u32 cr4, loop_cost;
 extern u8 nano_iret[];
 asm("nano_iret: iret");
 
+/* Of one repetition, the loop included; ~0 if it trapped. */
 static u32 cycles(const u8 *code, const u8 *end, u32 mode)
 {
 	u64 best = ~0ull;
@@ -98,9 +99,10 @@ static u32 cycles(const u8 *code, const u8 *end, u32 mode)
 			run(&s);
 		t = rdtsc() - t;
 		write_cr4(cr4);
-		if (s.vec != V_END) {
-			print("trap %u at %x:%x\n", s.vec, s.cs, s.eip);
-			return 0;
+		/* At IOPL 0 with VME the closing INT n itself is #GP, by its redirection bit. */
+		if (s.vec != V_END && !(mode == VME && s.vec == V_GP && s.eip == (u32)(end - code) - 2)) {
+			print("NOTE mode %u: trap %u at %x:%x\n", mode, s.vec, s.cs, s.eip);
+			return ~0u;
 		}
 		best = t < best ? t : best;
 	}
@@ -116,6 +118,8 @@ static void bench(const char *prefix, u32 mode)
 		if (!(rows[i].modes & mode))
 			continue;
 		per = cycles(rows[i].code, rows[i].end, mode);
+		if (per == ~0u)
+			continue;
 		print("BENCH %s_%s %u\n", prefix, rows[i].name, per > loop_cost ? per - loop_cost : 0);
 	}
 }
@@ -126,6 +130,13 @@ void kernel_main(const char *cmdline)
 	paging_set(PG_32);
 	pic_mask(0xffff);
 	cr4 = read_cr4();
+	/*
+	 * Virtual-8086 mode may use all ports below 8000h. With CR4.VME INT n asks the redirection bitmap, the 32 bytes below the I/O
+	 * bitmap: all are the mode's own but the one that ends a run.
+	 */
+	tss.iomap = offsetof(struct tss, bitmap) + 32;
+	memset(tss.bitmap, 0, 32 + 4096);
+	tss.bitmap[V_END / 8] |= 1u << V_END % 8;
 	bench("real", REAL);
 	bench("v86", V86);
 	/* TCG has no VME. */
