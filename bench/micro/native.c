@@ -1,9 +1,9 @@
 /*
- * The nanobenchmarks' native column: what a 32-bit user process of the host can do of guestos/nano, under the same names, `BENCH name cycles` with
- * one decimal, and the TSC's frequency as `TSC kilohertz`.
+ * The nanobenchmarks' native column: what a 32-bit user process of the host can do of guestos/nano, under the same names, `BENCH name
+ * cycles` with one decimal, and the TSC's frequency as `TSC kilohertz`.
  *
- * Invariants: a figure is the best of several rounds less the cost of an empty loop. An operation that the host's kernel refuses (a signal) is a
- * NOTE and no row; one that it emulates or that traps to a hypervisor is a row all the same, for that is what it costs here.
+ * Invariants: a figure is the best of several rounds less the cost of an empty loop. An operation that the host's kernel refuses (a signal)
+ * is a NOTE and no row; one that it emulates or that traps to a hypervisor is a row all the same, for that is what it costs here.
  */
 #include <signal.h>
 #include <setjmp.h>
@@ -143,7 +143,8 @@ static inline void fill(u32 n)
 	asm volatile("rep stosl" : "+c"(c), "+D"(d) : "a"(0) : "memory");
 }
 
-/* Linux's getpid, so the kernel's own part is in the figure. By the vDSO's entry (SYSENTER, or SYSCALL on AMD's processors) and by INT 80h. */
+/* Linux's getpid, so the kernel's own part is in the figure. By the vDSO's entry (SYSENTER, or SYSCALL on AMD's processors) and by INT 80h.
+ */
 static void system_calls(void)
 {
 	u32 entry = (u32)getauxval(AT_SYSINFO), r;
