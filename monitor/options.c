@@ -19,11 +19,13 @@
 #include "monitor/options_firmware.h"
 #include "monitor/options_item.h"
 
+#define KIB	     (1ull << 10)
 #define MIB	     (1ull << 20)
 #define RAM_DEFAULT  (128 * MIB)
 #define RAM_MIN	     (1 * MIB)
 #define RAM_MAX	     (65536 * MIB)
 #define TC_DEFAULT   (64 * MIB)
+#define TC_MIN_KIB   256 /* cache sizes below a MiB are for measurements: a TU may take 32 KiB */
 #define TC_MIN_MIB   1
 #define TC_MAX_MIB   1024
 #define MAPS_MIN     300
@@ -232,18 +234,29 @@ static bool accel_lockstep(struct options *o, const char *name, const struct opt
 	return true;
 }
 
+/* MiB, or KiB with the suffix K. */
+static u64 cache_size(const char *name, char *value)
+{
+	size_t n = strlen(value);
+
+	if (n == 0 || value[n - 1] != 'K')
+		return options_number(name, "tb-size", value, TC_MIN_MIB, TC_MAX_MIB) * MIB;
+	value[n - 1] = '\0';
+	return options_number(name, "tb-size in KiB", value, TC_MIN_KIB, TC_MAX_MIB << 10) * KIB;
+}
+
 static void opt_accel(struct options *o, const char *name, const char *arg)
 {
 	struct option_item it;
 	bool first = true;
 
 	if (strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0) {
-		printf("Accelerators:\n  bt    binary translation: flavour=auto|direct|checked, tb-size=MiB (%d to %d), max-maps=N (from "
-		       "%d), verify=on|off: check every translation\n"
+		printf("Accelerators:\n  bt    binary translation: flavour=auto|direct|checked, tb-size=MiB (%d to %d) or KiB (from %dK), "
+		       "max-maps=N (from %d), verify=on|off: check every translation\n"
 		       "        lockstep=N: deterministic; hashes of the guest's state every N instructions in the log (-D FILE)\n"
 		       "        lockstep-from=COUNT, lockstep-to=COUNT: only of these instructions; lockstep-show=on: states in full\n"
 		       "        lockstep-ram=N: instructions between hashes of RAM\n",
-		       TC_MIN_MIB, TC_MAX_MIB, MAPS_MIN);
+		       TC_MIN_MIB, TC_MAX_MIB, TC_MIN_KIB, MAPS_MIN);
 		exit(0);
 	}
 	while (options_next_item(name, &arg, &it)) {
@@ -263,7 +276,7 @@ static void opt_accel(struct options *o, const char *name, const char *arg)
 			else
 				fatal("-%s: invalid flavour '%s': 'auto', 'direct' and 'checked' are there", name, it.value);
 		} else if (strcmp(it.key, "tb-size") == 0 && it.has_value) {
-			o->tc_size = options_number(name, "tb-size", it.value, TC_MIN_MIB, TC_MAX_MIB) * MIB;
+			o->tc_size = cache_size(name, it.value);
 		} else if (strcmp(it.key, "max-maps") == 0 && it.has_value) {
 			o->max_maps = (u32)options_number(name, "max-maps", it.value, MAPS_MIN, MAPS_MAX);
 		} else if (strcmp(it.key, "verify") == 0 && it.has_value) {

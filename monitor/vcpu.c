@@ -52,7 +52,7 @@ struct vcpu *vcpu_create(struct vm *vm)
 	if (!err)
 		err = lockstep_init(v);
 	if (err)
-		fatal("cannot set up the translation cache (%llu MiB): %s", (unsigned long long)vm->opt.tc_size >> 20, strerror(-err));
+		fatal("cannot set up the translation cache (%llu KiB): %s", (unsigned long long)vm->opt.tc_size >> 10, strerror(-err));
 	vcpu_reset(v);
 	vm->vcpu = v;
 	return v;

@@ -49,7 +49,7 @@ static void check_options(char **argv, int argc)
 		REQUIRE(!strings[i] || in_args(strings[i], argv, argc), "%s is not an argument", fields[i]);
 	REQUIRE(o.ram_size >= 1 << 20 && o.ram_size <= 64ull << 30 && !(o.ram_size & PAGE_MASK), "%llu bytes of RAM",
 		(unsigned long long)o.ram_size);
-	REQUIRE(o.tc_size >= 1 << 20 && o.tc_size <= 1ull << 30, "%llu bytes of cache", (unsigned long long)o.tc_size);
+	REQUIRE(o.tc_size >= 256 << 10 && o.tc_size <= 1ull << 30, "%llu bytes of cache", (unsigned long long)o.tc_size);
 	REQUIRE(o.serial_count >= 1 && o.serial_count <= MAX_SERIALS, "%u serial ports", o.serial_count);
 	for (unsigned i = 0; i < o.serial_count; i++)
 		REQUIRE(o.serial[i], "serial port %u is nothing", i);
