@@ -135,7 +135,6 @@ soak: install-deps
 
 # The table of programs, then the times of boots: BENCH_ARGS="--quick --kernel 686-pae", BOOT_ARGS="--runs 3 686"
 -include bench/bench.mk
--include bench/micro.mk
 
 bench: install-deps
 	$(BUILD) all bench-programs
@@ -185,6 +184,7 @@ diff-long: $(B)/ringer $(DIFF_PROGRAMS)
 .PHONY: diff diff-long
 
 -include tests/fuzz/fuzz.mk
+-include bench/micro.mk
 
 # --- the verifier's mutation test: `make mutate`, `make mutate MUTANTS=20000000 SEED=7` ---
 MUTANTS ?= 3000000
