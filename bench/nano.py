@@ -29,10 +29,10 @@ PAPER = {
     "call_ret": ("11", "51"),
     "page_fault": ("1093", "3927"),
     "divide_error": ("889", "3223"),
-    "write_pte_same": ("1", "391"),
+    "write_pte_in_use": ("1", "391"),
 }
 NAMES = {"syscall_sysenter": "syscall", "in_post_port": "in", "write_cr0": "cr8wr", "call_ret": "call/ret", "page_fault": "pgfault", "divide_error": "divzero",
-         "write_pte_same": "ptemod"}
+         "write_pte_in_use": "ptemod"}
 LIMIT = 180
 
 
@@ -110,10 +110,10 @@ def main():
     for name, tsc in clocks.items():
         if tsc and abs(clocks["native"] / tsc - 1) >= 0.05:
             report.note(f"{name}: its TSC runs at {tsc / 1e3:.0f} MHz, the host's at {clocks['native'] / 1e3:.0f}: converted")
-    report.note("paper: Adams & Agesen, ASPLOS 2006, section 6.3 (3.8 GHz Pentium 4). Its syscall is the 64-bit SYSCALL, here SYSENTER/SYSEXIT; its cr8wr has no "
-                "counterpart in 32 bits, MOV to CR0 stands for it; its ptemod is write_pte_same.")
-    report.note("native syscall rows are Linux's getpid; native sgdt to str are what the host's kernel makes of them under UMIP; native cpuid traps if the host is "
-                "itself a virtual machine.")
+    report.note("paper: Adams & Agesen, ASPLOS 2006, section 6.3 (3.8 GHz Pentium 4). Its syscall is the 64-bit SYSCALL, here SYSENTER/SYSEXIT; its cr8wr "
+                "has no counterpart in 32 bits, MOV to CR0 stands for it; its ptemod is write_pte_in_use.")
+    report.note("native syscall rows are Linux's getpid; native sgdt to str are what the host's kernel makes of them under UMIP; native cpuid traps if the "
+                "host is itself a virtual machine.")
     report.note("irq_timer_ rows are times from when the 8254 was due, which counts in steps of 838 ns; best and median of the shots of one run.")
     return report.finish(args)
 

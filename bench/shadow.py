@@ -164,6 +164,8 @@ def main():
     os.makedirs(benchlib.OUT, exist_ok=True)
     benchlib.make("guestos", "bench-programs", "build/bench/micro/ring")
     report = benchlib.Report("shadow", args, systems=benchlib.systems(args, ("auto", "direct") if args.quick else benchlib.FLAVOURS))
+    report.note("_first rows contain what the host's kernel takes to give the process a zeroed page of memory; the other rows do not.")
+    report.note("a budget of mappings counts only once the number of windows does not: 64 address spaces in turn need more windows than there are.")
     guest_kernel(report, args)
     budgets(report, args)
     why = linuxguest.missing()

@@ -1,6 +1,6 @@
 /*
  * Nanobenchmarks: TSC cycles of single operations of a kernel (see nano.h). The rows of Adams & Agesen (ASPLOS 2006) are call_ret,
- * in_post_port, syscall_sysenter, page_fault, divide_error and write_pte_same; bench/nano.py says what stands for their cr8wr. "quick" on
+ * in_post_port, syscall_sysenter, page_fault, divide_error and write_pte_in_use; bench/nano.py says what stands for their cr8wr. "quick" on
  * the command line takes two rounds of each instead of five.
  */
 #include "guestos/nano/nano.h"
@@ -133,6 +133,9 @@ static void faults(void)
 
 static void tables(void)
 {
+	enum { B = A + 0x8000 };
+	volatile u32 *pte = pte_ptr(B);
+
 	BENCH("write_pte_same", 20000, *(volatile u32 *)nano_pte = ADDR(scratch[0]) | P_P | P_W);
 	BENCH("write_pte_invlpg", 5000, {
 		*(volatile u32 *)nano_pte = ADDR(scratch[i & 1]) | P_P | P_W;
@@ -144,6 +147,14 @@ static void tables(void)
 		*(volatile u32 *)A = i;
 	});
 	BENCH("invlpg", 5000, invlpg(A));
+
+	/* This page is in use: a monitor that shadows page tables has to see writes to its entry. */
+	map(B, scratch[2], P_P | P_W);
+	*(volatile u32 *)B = 1;
+	BENCH("write_pte_in_use", 20000, *pte = ADDR(scratch[2]) | P_P | P_W | P_A | P_D);
+	*(volatile u32 *)B = 1;
+	BENCH("write_pte_in_use_other", 20000, *pte = ADDR(scratch[2 + (i & 1)]) | P_P | P_W | P_A | P_D);
+	map(B, NULL, 0);
 }
 
 static void system_calls(void)
