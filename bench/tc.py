@@ -163,7 +163,7 @@ def main():
         if len(passes) == 3:
             report.add("work_cold", system.name, round(passes[0], 1), unit="ms")
             report.add("work_warm", system.name, round(min(passes[1:]), 1), unit="ms")
-            report.add("work_cold_per_warm", system.name, round(passes[0] / min(passes[1:]), 3), unit="x")
+            report.add("work_cold_per_warm", system.name, round(passes[0] / min(passes[1:]), 3), unit="x", better="none")
         if stats:
             rates(report, system, stats)
     sized = [benchlib.System("ringer-auto", shlex.split(args.ringer), "auto")]
