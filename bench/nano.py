@@ -25,7 +25,7 @@ import benchlib  # noqa: E402
 PAPER = {
     "syscall_sysenter": ("", "native+~2000"),
     "in_post_port": ("3209", "~native/15"),
-    "write_cr0": ("~4*bt", "35"),
+    "write_cr0": ("~4*35", "35"),
     "call_ret": ("11", "51"),
     "page_fault": ("1093", "3927"),
     "divide_error": ("889", "3223"),
