@@ -35,6 +35,7 @@
 	X(window_pages, "pages mapped by them")                           \
 	X(window_mappings, "host mappings made by them")                  \
 	X(window_zaps, "ranges unmapped from windows")                    \
+	X(window_rebinds, "regions of the kernel window that went over to another page table") \
 	X(window_resets, "windows emptied as a whole")                    \
 	X(table_writes, "writes to page tables that windows depend on")   \
 	X(guilty, "instructions found guilty")                            \

@@ -43,6 +43,7 @@
 #define GUILTY_SLOTS 8192u
 #define BLAME_SLOTS  256u
 #define BLAME_LIMIT  64u /* true faults of one instruction between two interrupts: a signal for each is too much */
+#define REBIND_MAX   16u /* pages that a region may lose when it goes over to another page table */
 #define CHURN_SLOTS  4096u
 #define CHURN_LIMIT  8u
 
@@ -732,22 +733,85 @@ static bool has_writable(const struct region *r)
 	return false;
 }
 
+/* The directory entry of a region in the current address space, and where it lies; false if there is none. */
+static bool directory_entry(struct vcpu *v, const struct region *r, const u64 root[4], u64 *pa, u64 *e)
+{
+	bool pae = r->entry_size == 8;
+	u64 dir = pae ? root[r->number / (REGION_COUNT / 4)] : root[0];
+	*pa = dir + (pae ? r->number % (REGION_COUNT / 4) * 8 : r->number / 2 * 4);
+	const u8 *p = dir ? ram_ptr(&v->vm->mem, *pa) : NULL;
+	if (!p)
+		return false;
+	*e = pae ? *(const u64 *)p : *(const u32 *)p;
+	return true;
+}
+
 /*
  * A region keeps what it holds if the new address space has the same directory entry for it, in which an access has nothing to set: A is
  * there, and, in the entry of a large page, D if a write could go through.
  */
-static bool same_entry(struct vcpu *v, const struct region *r, const u64 root[4])
+static bool same_entry(const struct region *r, u64 e)
 {
-	bool pae = r->entry_size == 8;
-	u64 dir = pae ? root[r->number / (REGION_COUNT / 4)] : root[0];
-	u64 pa = dir + (pae ? r->number % (REGION_COUNT / 4) * 8 : r->number / 2 * 4);
-	const u8 *p = dir ? ram_ptr(&v->vm->mem, pa) : NULL;
-	if (!p)
-		return false;
-	u64 e = pae ? *(const u64 *)p : *(const u32 *)p;
 	if (((e ^ r->pde) & ~0x60ull) || !(e & 0x20))
 		return false;
 	return r->table_pa || (e & 0x40) || !has_writable(r);
+}
+
+/* Where the page of a region lies, by its page table. */
+static u64 mapped_at(struct vcpu *v, const struct region *r, u32 page)
+{
+	u32 entry = r->entry_size == 4 ? page & 1023 : page & 511;
+	const u8 *p = ram_ptr(&v->vm->mem, r->table_pa + (u64)entry * r->entry_size);
+	return r->entry_size == 4 ? *(const u32 *)p & 0xfffff000u : *(const u64 *)p & 0xffffff000ull;
+}
+
+/*
+ * The new address space has another page table for a region, as where each has kernel tables of its own: what maps the same pages with the
+ * same rights, A and D set, stays, and the rest goes. False if too much would go: then the region is better made anew. No zaps are queued.
+ */
+static bool rebind(struct vcpu *v, struct window *w, struct region *r, u64 pde_pa, u64 e)
+{
+	struct region n = *r;
+	u32 other[REBIND_MAX], dirty[REBIND_MAX], others = 0, dirties = 0, index = w->region[r->number] - 1u;
+	n.pde_pa = pde_pa;
+	n.pde = e;
+	n.table_pa = r->entry_size == 4 ? e & 0xfffff000u : e & 0xffffff000ull;
+	/* P, A, and no large page. */
+	if (!r->table_pa || (e & 0xa1) != 0x21 || !desc_of(v, n.table_pa))
+		return false;
+	for (u32 k = 0; k < REGION_PAGES / 64; k++) {
+		for (u64 bits = r->mapped[k]; bits; bits &= bits - 1) {
+			u32 at = k * 64 + (u32)__builtin_ctzll(bits), page = r->number * REGION_PAGES + at;
+			u64 pa = 0;
+			int prot = neighbour(v, w, &n, page, &pa);
+			if (prot != PROT_NONE && pa != mapped_at(v, r, page)) {
+				if (others == REBIND_MAX)
+					return false;
+				other[others++] = page;
+			} else if (!(prot & PROT_READ) || (!(prot & PROT_WRITE) && (r->writable[k] >> (at % 64) & 1))) {
+				if (dirties == REBIND_MAX)
+					return false;
+				dirty[dirties++] = page;
+			}
+		}
+	}
+	if (others + dirties >= r->count)
+		return false;
+	remove_use(v, index, 1);
+	r->pde_pa = pde_pa;
+	r->pde = e;
+	r->table_pa = n.table_pa;
+	add_use(v, index, 1);
+	/* A page that is another one in each address space makes those who go there guilty in the end. */
+	for (u32 i = 0; i < others; i++)
+		zap_pages(v, w, other[i], 1);
+	for (u32 i = 0; i < dirties; i++) {
+		unmap(w, dirty[i], 1);
+		count_mappings(v, w, 1);
+		forget_page(v, w, dirty[i]);
+	}
+	v->stats.window_rebinds++;
+	return true;
 }
 
 /* The supervisor's window goes over to the current address space. */
@@ -758,7 +822,8 @@ static void switch_kernel(struct vcpu *v, struct window *w)
 	roots(v, root);
 	for (u32 i = w->live_count; i-- > 0;) {
 		struct region *r = region_at(v, w->region[w->live[i]] - 1u);
-		if (!same_entry(v, r, root))
+		u64 pde_pa, e;
+		if (!directory_entry(v, r, root, &pde_pa, &e) || (!same_entry(r, e) && !rebind(v, w, r, pde_pa, e)))
 			zap_region(v, w, r->number);
 	}
 	for (int i = 0; i < 4; i++) {
@@ -785,9 +850,9 @@ void window_switch(struct vcpu *v)
 	v->user_window = NULL;
 	if (v->vm->opt.flavour == FLAVOUR_CHECKED || !ws)
 		return;
+	window_sync(v);
 	if (ws->window[KERNEL_WINDOW].used)
 		switch_kernel(v, &ws->window[KERNEL_WINDOW]);
-	window_sync(v);
 	for (u32 i = 0; i < WINDOW_COUNT; i++) {
 		struct window *w = &ws->window[i];
 		if (!same_space(v, w))

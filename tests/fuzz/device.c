@@ -340,16 +340,18 @@ static void host_input(struct input *in)
 		bytes[k] = k < n ? take8(in) : 0;
 	for (int i = 0; i < 2; i++) {
 		struct chardev *c = vm_of(i)->chardevs;
+		const struct chardev_client *client;
 
 		for (unsigned k = 0; c && k < which % MAX_SERIALS; k++)
 			c = c->next;
-		if (!c || !c->client.receive)
+		client = c ? &c->front[0].client : NULL;
+		if (!client || !client->receive)
 			continue;
-		if ((which & 0x80) && c->client.event)
-			c->client.event(c->client.opaque, CHARDEV_BREAK);
-		size_t room = c->client.can_receive(c->client.opaque);
+		if ((which & 0x80) && client->event)
+			client->event(client->opaque, CHARDEV_BREAK);
+		size_t room = client->can_receive(client->opaque);
 		if (room)
-			c->client.receive(c->client.opaque, bytes, MIN(room, (size_t)n));
+			client->receive(client->opaque, bytes, MIN(room, (size_t)n));
 	}
 }
 

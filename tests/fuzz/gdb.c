@@ -42,18 +42,18 @@ static void send_packet(const u8 *p, size_t n)
 	static const char digits[] = "0123456789abcdef";
 	u8 byte = '$', sum = 0, end[3];
 
-	c->client.receive(c->client.opaque, &byte, 1);
+	c->front[0].client.receive(c->front[0].client.opaque, &byte, 1);
 	for (size_t i = 0; i < n; i++) {
 		u8 pair[2] = {'}', p[i] ^ 0x20};
 		bool special = p[i] == '$' || p[i] == '#' || p[i] == '}';
 
-		c->client.receive(c->client.opaque, special ? pair : &p[i], special ? 2 : 1);
+		c->front[0].client.receive(c->front[0].client.opaque, special ? pair : &p[i], special ? 2 : 1);
 		sum += special ? pair[0] + pair[1] : p[i];
 	}
 	end[0] = '#';
 	end[1] = (u8)digits[sum >> 4];
 	end[2] = (u8)digits[sum & 15];
-	c->client.receive(c->client.opaque, end, 3);
+	c->front[0].client.receive(c->front[0].client.opaque, end, 3);
 }
 
 static void set_up(void)
@@ -79,14 +79,14 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	vm_cont(v->vm);
 	/* A peer whose output goes nowhere. */
 	c->connected = true;
-	c->client.event(c->client.opaque, CHARDEV_OPENED);
+	c->front[0].client.event(c->front[0].client.opaque, CHARDEV_OPENED);
 	REQUIRE(v->debug, "not attached");
 	while (in.n) {
 		u8 kind = take8(&in);
 		size_t n = MIN(in.n, (size_t)(kind & 0x7f));
 
 		if (kind & 0x80)
-			c->client.receive(c->client.opaque, in.p, n);
+			c->front[0].client.receive(c->front[0].client.opaque, in.p, n);
 		else
 			send_packet(in.p, n);
 		in.p += n;
@@ -104,7 +104,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	}
 	REQUIRE(v->cr0 == (CR0_PE | CR0_ET | CR0_NE) && !(v->sysflags & EFLAGS_VM), "cr0 %x", v->cr0);
 	REQUIRE(!(v->fx[26] | v->fx[27]), "MXCSR would fault");
-	c->client.event(c->client.opaque, CHARDEV_CLOSED);
+	c->front[0].client.event(c->front[0].client.opaque, CHARDEV_CLOSED);
 	REQUIRE(!v->debug, "left behind");
 	atomic_store(&v->vm->exit_reason, VM_RUNNING);
 	pthread_mutex_unlock(&v->vm->lock);
