@@ -95,6 +95,82 @@ TEST_PG(fork, "shadow.fork: shared, then copied page tables")
 	}
 }
 
+/*
+ * As in kernels that give every address space tables of its own for what all have in common. Accesses by instructions of the test's own:
+ * those of reads() and writes() go to all kinds of pages.
+ */
+TEST_PG(own_kernel_tables, "shadow.two spaces with equal kernel tables of their own")
+{
+	const struct who *w = &everybody[1];
+	enum { PAGES = 24 };
+	u32 cr3 = read_cr3();
+	u8 *first = table_of(0), *second = table_of(1);
+
+	mark_pages(128);
+	make_spaces(2, 0);
+	for (u32 k = 0; k < PAGES; k++) {
+		set_entry(first, k, ADDR(page(k)) | RW);
+		set_entry(second, k, ADDR(page(k)) | RW);
+	}
+	write_cr3(space[0].cr3);
+	for (u32 k = 0; k < PAGES; k++)
+		*at(SPACE + (k << 12) + 8) = k;
+	/* Nothing of it counts for the other table's A and D. */
+	write_cr3(space[1].cr3);
+	EQ(entry(second, 3) & (P_A | P_D), 0, "A and D of an entry that nobody has used");
+	EQ(*at(SPACE + 0x3008), 3, "second space");
+	EQ(entry(second, 3) & (P_A | P_D), P_A, "A and D after a read");
+	for (u32 k = 0; k < PAGES; k++)
+		EQ(*at(SPACE + (k << 12) + 8), k, "second space");
+	write_cr3(space[0].cr3);
+	*at(SPACE + 0x4008) = 104;
+	write_cr3(space[1].cr3);
+	EQ(entry(second, 4) & P_D, 0, "D before a write");
+	EQ(*at(SPACE + 0x4008), 104, "second space");
+	*at(SPACE + 0x4008) = 204;
+	EQ(entry(second, 4) & P_D, P_D, "D after a write");
+	for (u32 k = 0; k < PAGES; k++)
+		*at(SPACE + (k << 12) + 8) = k + 300;
+	for (u32 round = 0; round < 20; round++) {
+		write_cr3(space[round & 1].cr3);
+		for (u32 k = 0; k < PAGES; k++) {
+			EQ(*at(SPACE + (k << 12) + 8), k + 300, "either space");
+			*at(SPACE + (k << 12) + 12) = k + round;
+			EQ(*(u32 *)(page(k) + 12), k + round, "word written");
+		}
+	}
+	/* Changed while the other space runs: another page, one that cannot be written, none, a user's. */
+	write_cr3(space[0].cr3);
+	set_entry(second, 5, ADDR(page(60)) | RW);
+	set_entry(second, 7, ADDR(page(7)) | P_P);
+	set_entry(second, 9, 0);
+	set_entry(second, 11, ADDR(page(11)) | RWU);
+	for (u32 round = 0; round < 30; round++) {
+		write_cr3(space[1].cr3);
+		EQ(*at(SPACE + 0x5000), MARK + 60, "second space, another page");
+		EQ(*at(SPACE + 0x7008), 307, "second space, read-only page");
+		write_faults(w, SPACE + 0x7008, 1, "second space, read-only page");
+		read_faults(w, SPACE + 0x9008, 0, "second space, no page");
+		EQ(*at(SPACE + 0xb008), 311, "second space, a user's page");
+		*at(SPACE + 0xc010) = round;
+		write_cr3(space[0].cr3);
+		EQ(*at(SPACE + 0x5000), MARK + 5, "first space");
+		*at(SPACE + 0x7008) = 307;
+		EQ(*at(SPACE + 0x9008), 309, "first space");
+		EQ(*at(SPACE + 0xc010), round, "first space");
+	}
+	/* The table in use is written, and the one that was in use before. */
+	set_entry(first, 14, ADDR(page(61)) | RW);
+	invlpg(SPACE + 0xe000);
+	EQ(*at(SPACE + 0xe000), MARK + 61, "first space, changed");
+	set_entry(second, 15, ADDR(page(62)) | RW);
+	EQ(*at(SPACE + 0xf000), MARK + 15, "first space, the other's change");
+	write_cr3(space[1].cr3);
+	EQ(*at(SPACE + 0xe000), MARK + 14, "second space");
+	EQ(*at(SPACE + 0xf000), MARK + 62, "second space, changed");
+	write_cr3(cr3);
+}
+
 TEST_PG(recycle, "shadow.directories and tables recycled as data")
 {
 	u32 cr3 = read_cr3();
