@@ -29,3 +29,15 @@ $(BENCH_OUT)/%.o: bench/programs/%.c $(BENCH_HEADERS)
 
 bench-programs: $(BENCH_OUT)/ringer-bench
 .PHONY: bench-programs
+
+# --- the ratchet (bench/ratchet.py): counts of a fixed translation workload, compared with bench/ratchet.json; `make ratchet-accept` writes that ---
+$(B)/bench/ratchet/translate: $(B)/bench/ratchet/translate.o $(B)/libringer.a
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+-include $(B)/bench/ratchet/translate.d
+
+ratchet ratchet-accept: $(B)/bench/ratchet/translate
+	$(Q)bench/ratchet.py --program $< --cc "$(CC)" --flags "$(CFLAGS_$(MODE))" $(if $(filter ratchet-accept,$@),--accept)
+
+.PHONY: ratchet ratchet-accept
