@@ -1,20 +1,19 @@
 #!/usr/bin/env python3
 """Sequential reads and writes of a disk from a Debian guest, Ringer and QEMU's TCG in alternation.
 
-  bench/disk.py [--runs N] [--mib N] [--pio-mib N] [--ringer COMMAND] [--qemu COMMAND]
+  bench/disk.py [--runs N] [--quick] [--json FILE] [--mib N] [--pio-mib N] [--ringer COMMAND] [--qemu COMMAND]
 
 dd of 1 MiB blocks, O_DIRECT, writes with an fsync at the end, by DMA and by PIO, to the same raw image on both. The host's page cache holds it: what is
-measured is the way between guest and host. Prints each run, then medians in MB/s, by the guest's clock and by the processor time of the whole
-process (a busy host changes only the former), and their ratios (above 1: Ringer is faster).
+measured is the way between guest and host. Rows are MB/s, by the guest's clock and by the processor time of the whole process (a busy host changes
+only the former).
 """
 
-import argparse
 import os
-import statistics
 import sys
 
 sys.dont_write_bytecode = True
-from guest import GUESTS, LOGS, ROOT, Failure, Guest, initrd  # noqa: E402
+from guest import GUESTS, LOGS, Failure, Guest, initrd  # noqa: E402
+import benchlib  # noqa: E402
 
 # Each is done twice, and the second counts: the first translates.
 SCRIPT = """#!/bin/sh
@@ -62,40 +61,36 @@ def measure(command, ramdisk, image, dma, mib, name):
     return rates
 
 
+def options(parser):
+    parser.add_argument("--mib", type=int, help="by DMA; 256, or 64 with --quick")
+    parser.add_argument("--pio-mib", type=int, help="by PIO; 64, or 16 with --quick")
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--mib", type=int, default=256, help="by DMA")
-    parser.add_argument("--pio-mib", type=int, default=64)
-    parser.add_argument("--ringer", default=os.path.join(ROOT, "build/release/ringer"))
-    parser.add_argument("--qemu", default="qemu-system-i386 -accel tcg")
-    args = parser.parse_args()
+    args = benchlib.arguments(__doc__, more=options)
+    sizes = {"DMA": args.mib or (64 if args.quick else 256), "PIO": args.pio_mib or (16 if args.quick else 64)}
+    report = benchlib.Report("disk", args, benchlib.systems(args, ("auto",)))
+    os.makedirs(LOGS, exist_ok=True)
     image = os.path.join(LOGS, "disk.img")
     try:
         ramdisk = initrd(os.path.join(LOGS, "disk.cpio"), SCRIPT, f"{GUESTS}/686/drivers.cpio.gz")
         with open(image, "wb") as f:
-            for _ in range(max(args.mib, args.pio_mib)):
+            for _ in range(max(sizes.values())):
                 f.write(os.urandom(1 << 20))
-        rates = {}
-        for mode, mib in (("DMA", args.mib), ("PIO", args.pio_mib)):
-            for run in range(args.runs):
-                for name in ("ringer", "qemu"):
-                    read, write = measure(getattr(args, name), ramdisk, image, mode == "DMA", mib, f"disk-{name}")
-                    rates.setdefault((mode, "read"), {}).setdefault(name, []).append(read)
-                    rates.setdefault((mode, "write"), {}).setdefault(name, []).append(write)
-                    print(f"{mode} {name:7} run {run + 1}: read {read[0]:7.1f} MB/s, write {write[0]:7.1f} MB/s; "
-                          f"{read[1]:7.1f} and {write[1]:7.1f} MB/s of processor time", flush=True)
-    except Failure as failure:
-        print(failure)
-        return 1
+        for mode, mib in sizes.items():
+            for _, system in benchlib.alternate(report, args):
+                try:
+                    rates = measure(system.argv, ramdisk, image, mode == "DMA", mib, f"disk-{system.name}")
+                except Failure as failure:
+                    report.fail(system.name, f"{mode}: {failure}")
+                    continue
+                for what, (by_clock, by_work) in zip(("read", "write"), rates):
+                    report.add(f"disk {what}, {mode}", system.name, by_clock, "MB/s", "higher")
+                    report.add(f"disk {what}, {mode}, processor time", system.name, by_work, "MB/s", "higher")
     finally:
         if os.path.exists(image):
             os.unlink(image)
-    print(f"\n{'':10} {'MB/s: ringer':>13} {'qemu tcg':>9}  ratio {'of processor time':>18} {'qemu tcg':>9}  ratio")
-    for (mode, what), row in rates.items():
-        ours, theirs = ([statistics.median(column) for column in zip(*row[name])] for name in ("ringer", "qemu"))
-        print(f"{mode} {what:6} {ours[0]:13.1f} {theirs[0]:9.1f}  {ours[0] / theirs[0]:5.2f} {ours[1]:18.1f} {theirs[1]:9.1f}  {ours[1] / theirs[1]:5.2f}")
-    return 0
+    return report.finish(args)
 
 
 sys.exit(main())

@@ -1,17 +1,15 @@
 #!/usr/bin/env python3
 """What the screen costs: a Debian guest that prints on its VGA console, and one that does nothing, Ringer and QEMU's TCG in alternation.
 
-  bench/display.py [--runs N] [--kib N] [--ringer COMMAND] [--qemu COMMAND] [DISPLAY...]
+  bench/display.py [--runs N] [--quick] [--json FILE] [--kib N] [--ringer COMMAND] [--qemu COMMAND] [DISPLAY...]
 
 DISPLAY is none, curses (on a pseudo-terminal) or vnc (with one client that asks for changes all the time); with bochs- in front the console is
-1024x768 pixels of 32 bits, drawn by the kernel's driver bochs. Prints, as medians: thousands of characters per second that `cat` of a text to
-the console takes, by the clock and by the processor time of the whole process (a busy host changes only the former), and the share of a core that an
-idle guest takes.
+1024x768 pixels of 32 bits, drawn by the kernel's driver bochs. Without names all of none, curses, vnc, bochs-none, bochs-vnc; with --quick only none. Rows are thousands of characters
+per second that `cat` of a text to the console takes, by the clock and by the processor time of the whole process (a busy host changes only the
+former), and the share of a core that an idle guest takes.
 """
 
-import argparse
 import os
-import statistics
 import subprocess
 import sys
 import threading
@@ -19,6 +17,7 @@ import time
 
 sys.dont_write_bytecode = True
 from guest import GUESTS, LOGS, ROOT, Failure, Guest, initrd  # noqa: E402
+import benchlib  # noqa: E402
 
 sys.path.insert(0, os.path.join(ROOT, "tests/guests"))
 from harness import free_port  # noqa: E402
@@ -26,6 +25,7 @@ from images import package  # noqa: E402
 from rfb import Client, Refused  # noqa: E402
 
 IDLE = 4  # seconds
+DISPLAYS = ["none", "curses", "vnc", "bochs-none", "bochs-vnc"]
 SCRIPT = """#!/bin/sh
 . /tests/lib.sh
 if [ "$(parameter ringer.bochs)" = 1 ]; then
@@ -102,39 +102,32 @@ def measure(command, display, kib, ramdisk, name):
         return count / seconds, count / max(cpu, 0.01), (guest.machine.cpu_seconds() - used) / (time.monotonic() - begin)
 
 
+def options(parser):
+    parser.add_argument("--kib", type=int, help="size of the text; 1024, or 256 with --quick")
+    parser.add_argument("displays", nargs="*", metavar="DISPLAY")
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--kib", type=int, default=1024, help="size of the text")
-    parser.add_argument("--ringer", default=os.path.join(ROOT, "build/release/ringer"))
-    parser.add_argument("--qemu", default="qemu-system-i386 -accel tcg")
-    parser.add_argument("displays", nargs="*", metavar="DISPLAY", default=["none", "curses", "vnc", "bochs-none", "bochs-vnc"])
-    args = parser.parse_args()
+    args = benchlib.arguments(__doc__, more=options)
     os.environ["TERM"] = "xterm-256color"
-    figures = {}
-    for display in args.displays:
-        if display.split("-")[-1] not in ("none", "curses", "vnc"):
-            parser.error(f"there is no display {display!r}")
-        figures[display] = {"ringer": [], "qemu": []}
-        for run in range(args.runs):
-            for name, done in figures[display].items():
-                try:
-                    drivers = [bochs_drivers()] if display.startswith("bochs-") else []
-                    ramdisk = initrd(os.path.join(LOGS, "display.cpio"), SCRIPT, *drivers)
-                    done.append(measure(getattr(args, name), display, args.kib, ramdisk, name))
-                except Failure as failure:
-                    print(f"{display} {name}: {failure}")
-                    break
-                rate, work, idle = done[-1]
-                print(f"{display:10} {name:7} run {run + 1}: {rate / 1000:8.1f} kchar/s, {work / 1000:8.1f} kchar/s of processor time, "
-                      f"{100 * idle:4.1f} % idle", flush=True)
-    print(f"\n{'':10} {'kchar/s: ringer':>16} {'qemu':>8} {'ratio':>6} {'of processor time':>18} {'qemu':>8} {'ratio':>6} {'idle, %':>9} {'qemu':>6}")
-    for display, row in figures.items():
-        if all(row.values()):
-            ours, theirs = ([statistics.median(column) for column in zip(*row[name])] for name in ("ringer", "qemu"))
-            print(f"{display:10} {ours[0] / 1000:16.1f} {theirs[0] / 1000:8.1f} {ours[0] / theirs[0]:6.2f} {ours[1] / 1000:18.1f}"
-                  f" {theirs[1] / 1000:8.1f} {ours[1] / theirs[1]:6.2f} {100 * ours[2]:9.1f} {100 * theirs[2]:6.1f}")
-    return 0 if all(all(row.values()) for row in figures.values()) else 1
+    displays = args.displays or (DISPLAYS[:1] if args.quick else DISPLAYS)
+    for display in displays:
+        if display not in DISPLAYS and display != "bochs-curses":
+            sys.exit(f"there is no display {display!r}")
+    report = benchlib.Report("display", args, benchlib.systems(args, ("auto",)))
+    for display in displays:
+        for _, system in benchlib.alternate(report, args):
+            try:
+                drivers = [bochs_drivers()] if display.startswith("bochs-") else []
+                ramdisk = initrd(os.path.join(LOGS, "display.cpio"), SCRIPT, *drivers)
+                rate, work, idle = measure(system.argv, display, args.kib or (256 if args.quick else 1024), ramdisk, system.name)
+            except Failure as failure:
+                report.fail(system.name, f"{display}: {failure}")
+                continue
+            report.add(f"text on {display}", system.name, rate / 1000, "kchar/s", "higher")
+            report.add(f"text on {display}, processor time", system.name, work / 1000, "kchar/s", "higher")
+            report.add(f"idle with {display}", system.name, 100 * idle, "% of a core")
+    return report.finish(args)
 
 
 sys.exit(main())

@@ -1,19 +1,24 @@
 #!/usr/bin/env python3
 """Time from exec to the first guest instruction: a Multiboot kernel whose first instructions end the machine by the debug-exit port.
 
-  bench/first.py [--runs N] [--ringer COMMAND]
+  bench/first.py [--runs N] [--quick] [--json FILE] [--ringer COMMAND] [--qemu COMMAND]
 
-Prints the median and the range of whole process times, which are a little more than what is asked for: they include the way out.
+The figures are whole process times, which are a little more than what is asked for: they include the way out, and QEMU's its firmware.
 """
 
-import argparse
-import shlex
-import statistics
+import os
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+sys.dont_write_bytecode = True
+
+import benchlib  # noqa: E402
+
+LIMIT = 30  # seconds
 LOAD = 0x100000
 MAGIC, FLAGS = 0x1BADB002, 0x00010000
 CODE = bytes([0x66, 0xBA, 0x01, 0x05, 0x30, 0xC0, 0xEE, 0xF4])  # mov dx, 0x501 ; xor al, al ; out dx, al ; hlt
@@ -25,23 +30,23 @@ def kernel():
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--ringer", default="build/release/ringer")
-    args = parser.parse_args()
+    args = benchlib.arguments(__doc__, runs=20)
+    report = benchlib.Report("first", args, benchlib.systems(args, ("auto",)))
     with tempfile.NamedTemporaryFile(suffix=".bin") as file:
         file.write(kernel())
         file.flush()
-        argv = shlex.split(args.ringer) + ["-kernel", file.name, "-m", "256", "-serial", "none", "-device", "isa-debug-exit"]
-        times = []
-        for _ in range(args.runs):
+        for _, system in benchlib.alternate(report, args):
+            argv = system.argv + ["-kernel", file.name, "-m", "256", "-display", "none", "-serial", "none", "-device", "isa-debug-exit"]
             start = time.monotonic()
-            status = subprocess.run(argv, stdin=subprocess.DEVNULL).returncode
-            times.append((time.monotonic() - start) * 1000)
+            try:
+                status = subprocess.run(argv, stdin=subprocess.DEVNULL, timeout=LIMIT, check=False).returncode
+            except subprocess.TimeoutExpired:
+                status = None
             if status != 1:
-                raise SystemExit(f"status {status}, not the 1 of the debug-exit port")
-    print(f"exec to first guest instruction and exit: {statistics.median(times):.1f} ms ({min(times):.1f}-{max(times):.1f}), {args.runs} runs")
+                report.fail(system.name, f"status {status}, not the 1 of the debug-exit port")
+                continue
+            report.add("exec to first guest instruction and exit", system.name, (time.monotonic() - start) * 1000, "ms")
+    return report.finish(args)
 
 
-if __name__ == "__main__":
-    main()
+sys.exit(main())

@@ -5,7 +5,6 @@ The script prints to the first serial port, which is a file: so standard input a
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -13,7 +12,7 @@ import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(ROOT, "tests/lib"))
+sys.path[:0] = [os.path.join(ROOT, "bench/lib"), os.path.join(ROOT, "tests/lib")]
 
 from harness import GUESTS, contents  # noqa: E402
 from machine import Failure, Machine  # noqa: E402
@@ -42,13 +41,13 @@ def initrd(path, script, *archives):
 
 
 class Guest:
-    """Debian's 686 kernel with such an initramfs. What its machine prints on standard output is read and thrown away."""
+    """Debian's 686 kernel with such an initramfs. What its machine prints on standard output is read and thrown away. command: a list."""
 
-    def __init__(self, command, ramdisk, options, append="", name="device"):
+    def __init__(self, command, ramdisk, options, append="", name="device", memory=256):
         self.serial = os.path.join(LOGS, f"{name}.serial")
         if os.path.exists(self.serial):
             os.unlink(self.serial)
-        argv = shlex.split(command) + ["-m", "256", "-kernel", f"{GUESTS}/686/vmlinuz", "-initrd", ramdisk, "-serial", f"file:{self.serial}"]
+        argv = command + ["-m", str(memory), "-kernel", f"{GUESTS}/686/vmlinuz", "-initrd", ramdisk, "-serial", f"file:{self.serial}"]
         argv += ["-append", f"console=ttyS0 quiet ringer.test=bench {append}", *options]
         self.seen = 0
         self.machine = Machine(argv, os.path.join(LOGS, f"{name}.log"), terminal=True)

@@ -1,30 +1,26 @@
 #!/usr/bin/env python3
 """How long guests made by others take from exec to their first screen, Ringer and QEMU's TCG in alternation.
 
-  bench/guests.py [--runs N] [--json FILE] [--ringer COMMAND] [--qemu COMMAND] [GUEST...]
+  bench/guests.py [--runs N] [--quick] [--json FILE] [--ringer COMMAND] [--qemu COMMAND] [GUEST...]
 
-Guests are in the table below; without names all of them run. Every run is a new process. Prints each run, then medians, ranges and the ratio of
-the medians. What comes before the clock starts (making images) is not in the figures.
+Guests are in the table below; without names all of them run, with --quick the first. Every run is a new process. What comes before the clock
+starts (making images) is not in the figures.
 """
 
-import argparse
-import json
 import os
-import shlex
-import statistics
 import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [os.path.join(ROOT, "tests/lib"), os.path.join(ROOT, "tests/guests")]
+sys.path[:0] = [os.path.join(ROOT, d) for d in ("bench/lib", "tests/lib", "tests/guests")]
 sys.dont_write_bytecode = True
 
+import benchlib  # noqa: E402
 from harness import free_port  # noqa: E402
 from images import image, package  # noqa: E402
 from machine import PROMPT, Failure, Machine  # noqa: E402
 from screen import Screen  # noqa: E402
 
-LOGS = os.path.join(ROOT, "build/bench")
 LIMIT = 300
 INSTALLER = "usr/lib/debian-installer/images/12/i386/text/debian-installer/i386/"
 
@@ -80,44 +76,31 @@ def screen(argv, steps, log):
 
 def main():
     names = [row[0] for row in GUESTS]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--json", help="write the figures to this file")
-    parser.add_argument("--ringer", default=os.path.join(ROOT, "build/release/ringer"))
-    # Ringer has no network card; with one QEMU's firmware would look for a network to boot from.
-    parser.add_argument("--qemu", default="qemu-system-i386 -accel tcg -nic none")
-    parser.add_argument("guests", nargs="*", metavar="GUEST", help="of " + ", ".join(names))
-    args = parser.parse_args()
+    args = benchlib.arguments(__doc__, more=lambda p: p.add_argument("guests", nargs="*", metavar="GUEST", help="of " + ", ".join(names)))
     for name in args.guests:
         if name not in names:
-            parser.error(f"there is no guest {name!r}")
-    os.makedirs(LOGS, exist_ok=True)
-    figures, failed = {}, 0
+            sys.exit(f"there is no guest {name!r}; there are {', '.join(names)}")
+    os.makedirs(benchlib.OUT, exist_ok=True)
+    report = benchlib.Report("guests", args, benchlib.systems(args, ("auto",) if args.quick else ("auto", "checked")))
+    wanted = args.guests or (names[:1] if args.quick else names)
     for name, options, how, steps in GUESTS:
-        if args.guests and name not in args.guests:
+        if name not in wanted:
             continue
-        times = {"ringer": [], "qemu": []}
         try:
             argv = options()
-            for run in range(args.runs):
-                for who, seconds in times.items():
-                    look = {"serial": serial, "screen": screen}[how]
-                    wall, cpu = look(shlex.split(getattr(args, who)) + argv, steps, os.path.join(LOGS, f"guest-{name}-{who}.log"))
-                    seconds.append(wall)
-                    print(f"{name:20} {who:7} run {run + 1}: {wall:6.2f} s, {cpu:6.2f} s of processor time", flush=True)
-            figures[name] = times
         except Failure as failure:
-            print(f"{name}: {failure}")
-            failed = 1
-    print(f"\n{'guest':20} {'ringer, s':>22} {'qemu tcg, s':>22}  ratio")
-    for name, times in figures.items():
-        cells = [f"{statistics.median(t):6.2f} ({min(t):.2f}-{max(t):.2f})" for t in times.values()]
-        ratio = statistics.median(times["ringer"]) / statistics.median(times["qemu"])
-        print(f"{name:20} {cells[0]:>22} {cells[1]:>22}  {ratio:5.2f}")
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as f:
-            json.dump(figures, f, indent=1)
-    return failed
+            report.fail(name, str(failure))
+            continue
+        for _, system in benchlib.alternate(report, args):
+            look = {"serial": serial, "screen": screen}[how]
+            try:
+                wall, cpu = look(system.argv + argv, steps, os.path.join(benchlib.OUT, f"guest-{name}-{system.name}.log"))
+            except Failure as failure:
+                report.fail(system.name, f"{name}: {failure}")
+                continue
+            report.add(name, system.name, wall, "s")
+            report.add(f"{name}, processor time", system.name, cpu, "s")
+    return report.finish(args)
 
 
 sys.exit(main())

@@ -1,23 +1,21 @@
 #!/usr/bin/env python3
 """Time of memtest86+'s tests, Ringer and QEMU's TCG in alternation.
 
-  bench/memtest.py [--runs N] [--memory MIB] [--ringer COMMAND] [--qemu COMMAND]
+  bench/memtest.py [--runs N] [--quick] [--json FILE] [--memory MIB] [--ringer COMMAND] [--qemu COMMAND]
 
 The clock runs from exec to the start of the last test, #10, on the serial console; that one waits for bits to fade by the machine's clock. The
-console is drawn about once in two seconds, so nothing finer than the sum is measured. Prints each run, medians and their ratio.
+console is drawn about once in two seconds, so nothing finer than the sum is measured.
 """
 
-import argparse
 import os
-import shlex
-import statistics
 import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [os.path.join(ROOT, "tests/lib"), os.path.join(ROOT, "tests/guests")]
+sys.path[:0] = [os.path.join(ROOT, d) for d in ("bench/lib", "tests/lib", "tests/guests")]
 sys.dont_write_bytecode = True
 
+import benchlib  # noqa: E402
 from images import package  # noqa: E402
 from machine import Failure, Machine  # noqa: E402
 
@@ -29,7 +27,7 @@ LIMIT = 300
 def measure(command, memory, log):
     """Seconds from exec to the last test; none before it may have found an error."""
     kernel = package("memtest86+", "boot/memtest86+ia32.bin")
-    machine = Machine(shlex.split(command) + ["-nographic", "-m", str(memory), "-kernel", kernel, "-append", "console=ttyS0,115200"], log,
+    machine = Machine(command + ["-nographic", "-m", str(memory), "-kernel", kernel, "-append", "console=ttyS0,115200"], log,
                       terminal=True)
     try:
         machine.expect(LAST_TEST, LIMIT)
@@ -41,25 +39,18 @@ def measure(command, memory, log):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--memory", type=int, default=64)
-    parser.add_argument("--ringer", default=os.path.join(ROOT, "build/release/ringer"))
-    parser.add_argument("--qemu", default="qemu-system-i386 -accel tcg")
-    args = parser.parse_args()
+    args = benchlib.arguments(__doc__, more=lambda p: p.add_argument("--memory", type=int, help="MiB; 64, or 16 with --quick"))
+    memory = args.memory or (16 if args.quick else 64)
     os.makedirs(LOGS, exist_ok=True)
-    runs = {"ringer": [], "qemu": []}
-    for run in range(args.runs):
-        for name, done in runs.items():
-            try:
-                done.append(measure(getattr(args, name), args.memory, os.path.join(LOGS, f"memtest-{name}.log")))
-            except Failure as failure:
-                print(f"{name}: {failure}")
-                return 1
-            print(f"{name:7} run {run + 1}: {done[-1]:6.2f} s", flush=True)
-    ours, theirs = (statistics.median(done) for done in runs.values())
-    print(f"memtest86+ to its last test, {args.memory} MiB: ringer {ours:.2f} s, qemu tcg {theirs:.2f} s, ratio {ours / theirs:.2f}")
-    return 0
+    report = benchlib.Report("memtest", args, benchlib.systems(args, ("auto",)))
+    for _, system in benchlib.alternate(report, args):
+        try:
+            seconds = measure(system.argv, memory, os.path.join(LOGS, f"memtest-{system.name}.log"))
+        except Failure as failure:
+            report.fail(system.name, str(failure))
+            continue
+        report.add(f"memtest86+ to its last test, {memory} MiB", system.name, seconds, "s")
+    return report.finish(args)
 
 
 sys.exit(main())

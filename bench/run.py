@@ -22,9 +22,10 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(ROOT, "tests/lib"))
+sys.path[:0] = [os.path.join(ROOT, "bench/lib"), os.path.join(ROOT, "tests/lib")]
 sys.dont_write_bytecode = True
 
+import benchlib  # noqa: E402
 from machine import Failure, Machine  # noqa: E402
 
 GUESTS = os.path.join(ROOT, "build/guests")
@@ -275,6 +276,28 @@ def table(kinds, subjects):
     return report
 
 
+def contract(options, runs, kinds, subjects, report, load):
+    """The figures as all suites write them (bench/lib/benchlib.py); with more for each row, and all means."""
+    names = {s.name: s.name if s.name in ("native", "tcg") else f"ringer-{s.name}" for s in subjects.values()}
+    rows = []
+    for row, kind in kinds.items():
+        rows.append({"name": row, "unit": "ns", "better": "lower", "kind": kind,
+                     "values": {names[s.name]: s.all[row] for s in subjects.values() if row in s.all},
+                     "medians": {names[s.name]: s.medians[row] for s in subjects.values() if row in s.medians},
+                     "checksums": report["rows"][row]["checksums"]})
+    failures = [f"{names[s.name]}: {accident}" for s in subjects.values() for accident in s.accidents]
+    failures += [f"{names[s.name]}: no figure for {row}: {why}" for s in subjects.values() for row, why in s.failed.items() if row not in s.best]
+    failures += [f"checksums differ in {row}" for row in report["disagreements"]]
+    missing = {} if "tcg" in subjects else {"tcg": options.why_no_tcg}
+    notes = [f"kernel {options.kernel}; the fastest repetition of each run"]
+    if "native" not in subjects:
+        missing["native"] = "left out"
+    host = {"kernel": platform.release(), "machine": platform.machine(), "cpus": os.cpu_count(), "cpu": benchlib.cpu_model(),
+            "load": [round(load, 2), round(os.getloadavg()[0], 2)]}
+    return {"suite": "programs", "host": host, "notes": notes, "missing": missing, "failures": failures, "rows": rows, "runs": runs,
+            "means": report["means"], "boots": {names[s.name]: s.boots for s in subjects.values() if s.boots}}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one run of each, fewer repetitions")
@@ -289,8 +312,17 @@ def main():
     parser.add_argument("--no-tcg", action="store_true")
     parser.add_argument("--no-native", action="store_true")
     options = parser.parse_args()
-    subprocess.run(["make", "--no-print-directory", "-s", "bench-programs"], cwd=ROOT, stdout=sys.stderr, check=True)
-    listed = subprocess.run([PROGRAM, "list"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    made = subprocess.run(["make", "--no-print-directory", "-s", "bench-programs"], cwd=ROOT, stdout=sys.stderr, check=False)
+    if made.returncode:
+        sys.exit("bench/run.py: the programs could not be built; they want a compiler of 32-bit programs (gcc-multilib)")
+    options.why_no_tcg = "left out"
+    if not options.no_tcg and not benchlib.available(options.qemu):
+        options.no_tcg, options.why_no_tcg = True, f"not run: {options.qemu!r}"
+        print(f"missing: tcg: {options.qemu.split()[0] if options.qemu else 'QEMU'} is not here")
+    try:
+        listed = subprocess.run([PROGRAM, "list"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    except OSError as error:
+        sys.exit(f"bench/run.py: this host runs no 32-bit programs: {error}")
     kinds = {row: kind for kind, row in (line.split() for line in listed.splitlines())}
     if options.rows:
         unknown = set(options.rows.split(",")) - set(kinds)
@@ -319,12 +351,10 @@ def main():
     print(f"kernel {options.kernel}, {runs} run(s) of each, host {platform.release()}, {os.cpu_count()} CPUs, load average "
           f"{load:.1f} before and {os.getloadavg()[0]:.1f} after")
     report = table(kinds, subjects)
-    report["kernel"], report["runs"] = options.kernel, runs
-    report["accidents"] = {s.name: s.accidents for s in subjects.values() if s.accidents}
-    report["boots"] = {s.name: s.boots for s in subjects.values() if s.boots}
     if options.json:
         with open(options.json, "w", encoding="utf-8") as f:
-            json.dump(report, f, indent=1)
+            json.dump(contract(options, runs, kinds, subjects, report, load), f, indent=1)
+            f.write("\n")
     if options.stats:
         with open(options.stats, "w", encoding="utf-8") as f:
             json.dump({s.name: s.stats for s in subjects.values() if s.stats}, f, indent=1)
