@@ -27,7 +27,12 @@ $(BENCH_OUT)/%.o: bench/programs/%.c $(BENCH_HEADERS)
 	@mkdir -p $(@D)
 	$(Q)$(BENCH_CC) $(BENCH_CFLAGS) $(BENCH_X87) -c -o $@ $<
 
-bench-programs: $(BENCH_OUT)/ringer-bench
+$(BENCH_OUT)/scale: bench/scaling/scale.c bench/bench.mk
+	@echo "  LD      $@"
+	@mkdir -p $(@D)
+	$(Q)$(BENCH_CC) $(BENCH_CFLAGS) $(BENCH_X87) -static -no-pie -s -o $@ $<
+
+bench-programs: $(BENCH_OUT)/ringer-bench $(BENCH_OUT)/scale
 .PHONY: bench-programs
 
 # --- the ratchet (bench/ratchet.py): counts of a fixed translation workload, compared with bench/ratchet.json; `make ratchet-accept` writes that ---
