@@ -121,7 +121,7 @@ demo: install-deps
 	$(Q)RINGER=$(B)/ringer scripts/demo.sh $(GUEST)
 
 check: install-deps
-	$(BUILD) all guestos $(B)/tests/unit/unit $(B)/tests/verify/mutate fuzz
+	$(BUILD) all guestos $(B)/tests/unit/unit $(B)/tests/verify/mutate $(B)/bench/ratchet/translate fuzz
 	$(Q)MODE=$(MODE) tests/run.sh
 
 # The stress cases of `make check`, but SOAK seconds each: half an hour in all.
@@ -133,17 +133,21 @@ soak: install-deps
 
 .PHONY: soak
 
-# The table of programs, then the times of boots: BENCH_ARGS="--quick --kernel 686-pae", BOOT_ARGS="--runs 3 686"
+# Benchmarks: all of them, in about two minutes, or only some: BENCH_ARGS="--only macro,boot --runs 1". The report is written from the last
+# whole run.
 -include bench/bench.mk
 
-bench: install-deps
-	$(BUILD) all bench-programs
+bench bench-quick: install-deps
+	$(BUILD) all guestos bench-programs
 	$(Q)scripts/fetch-guests.sh
 	$(Q)scripts/mkinitramfs.sh
-	$(Q)bench/run.py --ringer $(B)/ringer $(BENCH_ARGS)
-	$(Q)scripts/bench-boot.sh --ringer $(B)/ringer $(BOOT_ARGS)
+	$(Q)bench/all.py --ringer $(B)/ringer $(if $(filter bench-quick,$@),--quick) $(BENCH_ARGS)
 
-.PHONY: demo check bench
+bench-report:
+	scripts/install-deps.sh bench-report
+	$(Q)bench/report.py --write
+
+.PHONY: demo check bench bench-quick bench-report
 
 # --- differential tests ---
 # Instructions, run by the host's CPU in 32-bit user mode and by Ringer: `make diff`, `make diff-long SEED=7 CASES=5000000 FLAVOURS=direct`.

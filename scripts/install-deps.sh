@@ -1,5 +1,6 @@
 #!/bin/bash
 # Installs what Ringer's build and its tests need, on a Debian-family machine. Says what it installs; if all is there it does nothing.
+#   scripts/install-deps.sh [bench-report]    for `make bench-report`: what only that needs
 set -u
 
 # A tool, header or library file of each package tells whether it is there, so that hand-made installations count too.
@@ -32,9 +33,13 @@ needs=(
 	"mtools|command -v mformat"
 	"e2fsprogs|sbin mkfs.ext4"
 	"syslinux|command -v syslinux"
+	"valgrind|command -v valgrind"
 	"python3|command -v python3"
 	"gdb|command -v gdb"
 )
+if [ "${1-}" = bench-report ]; then
+	needs=("python3|command -v python3" "gnuplot-nox|command -v gnuplot")
+fi
 
 header() {
 	echo "#include <$1>" | gcc -E - >/dev/null 2>&1

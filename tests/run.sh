@@ -48,6 +48,7 @@ suite unit "build/$mode/tests/unit/unit"
 suite mutate "build/$mode/tests/verify/mutate"
 suite docs make --no-print-directory MODE="$mode" docs-check
 suite golden make --no-print-directory MODE="$mode" golden
+suite ratchet make --no-print-directory MODE="$mode" ratchet
 for flavour in checked direct auto; do
 	suite guestos-$flavour guestos/run.sh "$ringer" -accel bt,flavour=$flavour,verify=on
 done
