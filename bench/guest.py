@@ -14,11 +14,20 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(ROOT, "bench/lib"), os.path.join(ROOT, "tests/lib")]
 
+import benchlib  # noqa: E402
 from harness import GUESTS, contents  # noqa: E402
 from machine import Failure, Machine  # noqa: E402
 
 LOGS = os.path.join(ROOT, "build/bench")
 BOOT = 120
+
+
+def make_programs():
+    """Builds the programs of 32 bits, or ends with a line that says why not."""
+    try:
+        benchlib.make("bench-programs")
+    except subprocess.CalledProcessError:
+        sys.exit("the benchmark programs cannot be built: they want a compiler of 32-bit programs (Debian's gcc-multilib)")
 
 
 def initrd(path, script, *archives):

@@ -17,7 +17,7 @@ import sys
 import tempfile
 
 sys.dont_write_bytecode = True
-from guest import GUESTS, LOGS, ROOT, Failure, Guest, initrd  # noqa: E402
+from guest import GUESTS, LOGS, ROOT, Failure, Guest, initrd, make_programs  # noqa: E402
 import benchlib  # noqa: E402
 
 sys.path.insert(0, os.path.join(ROOT, "tests/guests"))
@@ -141,7 +141,7 @@ def main():
     if set(rows) - set(ROWS):
         sys.exit(f"no row is called {', '.join(set(rows) - set(ROWS))}; the rows are {' '.join(ROWS)}")
     rows = [r for r in ROWS if r in rows or any(NEEDS.get(other) == r for other in rows)]
-    benchlib.make("bench-programs")
+    make_programs()
     report = benchlib.Report("macro", args, benchlib.systems(args, ("auto", "checked")) + [benchlib.System("native", [], None)])
     os.makedirs(LOGS, exist_ok=True)
     try:

@@ -119,7 +119,7 @@ def summary(suite):
         against, native = (means(suite["rows"], lambda r, f=f, s=system: f(r, s)) for f in (better_than_tcg, over_native))
         n = sum(1 for r in suite["rows"] if counts(r) and better_than_tcg(r, system))
         if against:
-            parts.append(f"{system} is {times(against)} times as good as TCG ({n} rows)")
+            parts.append(f"{system} is {times(against)} times as good as TCG ({n} {'row' if n == 1 else 'rows'})")
         if native:
             parts.append(f"{system} takes {times(native)} times as long as native")
     return "geometric means: " + ", ".join(parts) if parts else ""
@@ -130,7 +130,8 @@ def extremes(figures):
     rows = [(better_than_tcg(r), name, r) for name, s in figures["suites"].items() for r in s["rows"] if counts(r)]
     rows = sorted((x for x in rows if x[0]), key=lambda x: x[0])
     slower = sum(1 for x in rows if x[0] < 1)
-    return rows[:max(EXTREMES, slower)], rows[:-EXTREMES - 1:-1], slower, len(rows)
+    worst = rows[:max(EXTREMES, slower)]
+    return worst, rows[len(worst):][:-EXTREMES - 1:-1], slower, len(rows)
 
 
 def problems(suite):
@@ -162,12 +163,12 @@ def print_table(figures, file=sys.stdout):
 # --- plots ---
 
 def quote(text):
-    return '"' + text.replace("\\", "\\\\").replace('"', "'").replace("_", "\\\\_") + '"'
+    return '"' + text.replace("\\", "\\\\").replace('"', "'") + '"'
 
 
 def gnuplot(name, script):
     """Writes docs/benchmarks/NAME.svg; returns the line of the document that shows it."""
-    head = f'set terminal svg size 900,420 dynamic font "sans,11" background "#ffffff"\nset output {quote_path(os.path.join(PLOTS, name + ".svg"))}\n'
+    head = f'set terminal svg size 900,420 dynamic noenhanced font "sans,11" background "#ffffff"\nset output {quote_path(os.path.join(PLOTS, name + ".svg"))}\n'
     head += 'set grid ytics lc rgb "#dddddd"\nset key outside top center horizontal\nset border 3\nset tics nomirror\n'
     subprocess.run(["gnuplot"], input=head + script, text=True, check=True)
     return f"![{name}](benchmarks/{name}.svg)"
@@ -183,13 +184,14 @@ def block(name, lines):
 
 def bars(name, title, rows, series):
     """A bar for each row and series (title, function of a row) on a logarithmic scale, with a line at 1."""
+    series = [(t, f) for t, f in series if any(f(r) for r in rows)]
     rows = [r for r in rows if any(f(r) for _, f in series)]
     if not rows:
         return None
     lines = [" ".join([quote(r["name"]), *(str(f(r) or "NaN") for _, f in series)]) for r in rows]
     script = block("data", lines)
     script += f'set title {quote(title)}\nset logscale y\nset style data histogram\nset style histogram clustered gap 1\nset style fill solid 0.85 noborder\n'
-    script += f"set xtics rotate by -40 scale 0 font ',9'\nset yrange [{min(0.5, *(f(r) or 1 for r in rows for _, f in series)):.3g}:*]\n"
+    script += f"set xtics rotate by 40 right scale 0 font ',9'\nset yrange [{min(0.5, *(f(r) or 1 for r in rows for _, f in series)):.3g}:*]\n"
     script += "set arrow from graph 0, first 1 to graph 1, first 1 nohead lc rgb '#444444' front\nset bmargin 8\n"
     script += "plot " + ", ".join(f"$data using {i + 2}:xtic(1) title {quote(t)}" for i, (t, _) in enumerate(series)) + "\n"
     return gnuplot(name, script)
@@ -261,7 +263,7 @@ def document(figures, images):
         yield f"## {name}: {ABOUT[name]}"
         yield ""
         if summary(suite):
-            yield summary(suite).capitalize() + "."
+            yield f"G{summary(suite)[1:]}."
             yield ""
         for line in images.get(name, []):
             yield line
@@ -291,8 +293,8 @@ def readme_lines(figures):
         ratios = [r for r in (better_than_tcg(r) for r in rows if counts(r)) if r]
         if not against:
             return None
-        least = f", at least {times(min(ratios))} times" if len(ratios) > 1 else ""
-        return f"- {what}: {times(against)} times as fast as TCG{least}" + (f", {times(native)} times native time" if native else "") + f" ({len(ratios)} rows);"
+        least = f"; geometric mean of {len(ratios)}, the least is {times(min(ratios))}" if len(ratios) > 1 else ""
+        return f"- {what}: {times(against)} times as fast as TCG" + (f", {times(native)} times native time" if native else "") + f"{least};"
 
     programs = suites.get("programs", {"rows": []})
     yield from filter(None, [

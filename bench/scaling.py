@@ -20,7 +20,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
-from guest import GUESTS, LOGS, Failure, Guest, initrd  # noqa: E402
+from guest import GUESTS, LOGS, Failure, Guest, initrd, make_programs  # noqa: E402
 import benchlib  # noqa: E402
 from machine import PROMPT, Machine  # noqa: E402
 
@@ -129,7 +129,7 @@ def main():
     only = args.only.split(",") if args.only else KINDS
     if set(only) - set(KINDS):
         sys.exit(f"there is no {', '.join(set(only) - set(KINDS))}; there are {', '.join(KINDS)}")
-    benchlib.make("bench-programs")
+    make_programs()
     os.makedirs(LOGS, exist_ok=True)
     report = benchlib.Report("scaling", args, benchlib.systems(args, ("auto",) if args.quick else ("auto", "checked")))
     if "memory" in only:

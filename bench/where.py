@@ -17,7 +17,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
-from guest import LOGS, Failure, Guest, initrd  # noqa: E402
+from guest import LOGS, Failure, Guest, initrd, make_programs  # noqa: E402
 import benchlib  # noqa: E402
 
 ROWS = {True: ["sh_loop", "fork_exec"], False: ["interpreter", "sh_loop", "int80", "pipe_pingpong", "fork_exec", "page_fault", "signal"]}
@@ -103,7 +103,7 @@ def measure(report, system, ramdisk):
 
 def main():
     args = benchlib.arguments(__doc__)
-    benchlib.make("bench-programs")
+    make_programs()
     report = benchlib.Report("where", args, benchlib.systems(args, ("auto", "checked"), tcg=False))
     report.missing.clear()  # QEMU is not asked for
     report.note("translation is timed by the clock, the rest is processor time: on a busy host the former looks larger than it is")
