@@ -43,6 +43,6 @@ $(B)/bench/ratchet/translate: $(B)/bench/ratchet/translate.o $(B)/libringer.a
 -include $(B)/bench/ratchet/translate.d
 
 ratchet ratchet-accept: $(B)/bench/ratchet/translate
-	$(Q)bench/ratchet.py --program $< --cc "$(CC)" --flags "$(CFLAGS_$(MODE))" $(if $(filter ratchet-accept,$@),--accept)
+	$(Q)bench/ratchet.py --program $< --cc "$(CC)" --flags="$(CFLAGS_$(MODE))" $(if $(filter ratchet-accept,$@),--accept)
 
 .PHONY: ratchet ratchet-accept

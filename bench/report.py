@@ -27,7 +27,8 @@ PLOTS = os.path.join(ROOT, "docs/benchmarks")
 README = os.path.join(ROOT, "README.md")
 MARKS = ("<!-- from here to the end mark: written by `make bench-report` -->", "<!-- end mark -->")
 SYSTEMS = ["ringer-auto", "ringer-checked", "ringer-direct", "tcg", "native"]
-EXTREMES = 8
+EXTREMES = 12
+BARS = 24  # rows of a plot
 ABOUT = {
     "programs": "Programs and operations in a Debian guest, the fastest repetition of each run",
     "boot": "exec to the shell's prompt",
@@ -43,6 +44,16 @@ ABOUT = {
     "disk": "An IDE disk",
     "display": "The screen",
 }
+
+
+# Plots of the suite scaling: file, title, axes, and what finds the number in a row's name.
+CURVES = [
+    ("scaling-boot", "Boot to the prompt", "guest memory, MiB", "s", r"^boot with\s+(\d+)"),
+    ("scaling-memory", "Host memory of an idle guest", "guest memory, MiB", "MiB", r"^idle host memory,\s+(\d+)"),
+    ("scaling-processes", "A token handed round", "processes", "us for a hop", r"^token round\s+(\d+)"),
+    ("scaling-code", "Code called for the first time", "MiB of code", "us for each KiB", r"^([\d.]+) MiB of code, first"),
+    ("scaling-code-again", "Code called again", "MiB of code", "us for each KiB", r"^([\d.]+) MiB of code, second"),
+]
 
 
 def median(row, system):
@@ -106,10 +117,10 @@ def columns(suite):
     return found
 
 
-def suite_table(suite):
-    """The suite as a list of lines of cells, its head first."""
+def suite_table(suite, rows):
+    """Rows of a suite as a list of lines of cells, their head first."""
     found = columns(suite)
-    return [[head for head, _ in found]] + [[text(row) for _, text in found] for row in suite["rows"]]
+    return [[head for head, _ in found]] + [[text(row) for _, text in found] for row in rows]
 
 
 def summary(suite):
@@ -126,11 +137,11 @@ def summary(suite):
 
 
 def extremes(figures):
-    """(worst, best): lists of (ratio, suite, row) against TCG, those below 1 first."""
+    """(the worst, the best, how many are below 1, of how many): the first two are lists of (ratio against TCG, suite, row)."""
     rows = [(better_than_tcg(r), name, r) for name, s in figures["suites"].items() for r in s["rows"] if counts(r)]
     rows = sorted((x for x in rows if x[0]), key=lambda x: x[0])
     slower = sum(1 for x in rows if x[0] < 1)
-    worst = rows[:max(EXTREMES, slower)]
+    worst = rows[:EXTREMES]
     return worst, rows[len(worst):][:-EXTREMES - 1:-1], slower, len(rows)
 
 
@@ -147,7 +158,7 @@ def print_table(figures, file=sys.stdout):
           "medians, ± half the spread of the runs", file=file)
     for name, suite in figures["suites"].items():
         print(f"\n== {name}: {ABOUT[name]} ({suite['seconds']:.0f} s{', quick' if suite['quick'] else ''})", file=file)
-        lines = suite_table(suite) if suite["rows"] else []
+        lines = suite_table(suite, suite["rows"]) if suite["rows"] else []
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))] if lines else []
         for line in lines:
             print("  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths))).rstrip(), file=file)
@@ -183,22 +194,24 @@ def block(name, lines):
 
 
 def bars(name, title, rows, series):
-    """A bar for each row and series (title, function of a row) on a logarithmic scale, with a line at 1."""
+    """Plots with a bar for each row and series (title, function of a row) on a logarithmic scale, with a line at 1; so many as the rows need."""
     series = [(t, f) for t, f in series if any(f(r) for r in rows)]
     rows = [r for r in rows if any(f(r) for _, f in series)]
-    if not rows:
-        return None
-    lines = [" ".join([quote(r["name"]), *(str(f(r) or "NaN") for _, f in series)]) for r in rows]
-    script = block("data", lines)
-    script += f'set title {quote(title)}\nset logscale y\nset style data histogram\nset style histogram clustered gap 1\nset style fill solid 0.85 noborder\n'
-    script += f"set xtics rotate by 40 right scale 0 font ',9'\nset yrange [{min(0.5, *(f(r) or 1 for r in rows for _, f in series)):.3g}:*]\n"
-    script += "set arrow from graph 0, first 1 to graph 1, first 1 nohead lc rgb '#444444' front\nset bmargin 8\n"
-    script += "plot " + ", ".join(f"$data using {i + 2}:xtic(1) title {quote(t)}" for i, (t, _) in enumerate(series)) + "\n"
-    return gnuplot(name, script)
+    lowest = min([0.8] + [0.8 * f(r) for r in rows for _, f in series if f(r)])
+    made = []
+    for first in range(0, len(rows), BARS):
+        lines = [" ".join([quote(r["name"]), *(str(f(r) or "NaN") for _, f in series)]) for r in rows[first:first + BARS]]
+        script = block("data", lines)
+        script += f"set title {quote(title)}\nset logscale y\nset style data histogram\nset style histogram clustered gap 1\n"
+        script += f"set style fill solid 0.85 noborder\nset xtics rotate by 40 right scale 0 font ',9'\nset yrange [{lowest:.3g}:*]\n"
+        script += "set arrow from graph 0, first 1 to graph 1, first 1 nohead lc rgb '#444444' front\nset bmargin 8\n"
+        script += "plot " + ", ".join(f"$data using {i + 2}:xtic(1) title {quote(t)}" for i, (t, _) in enumerate(series)) + "\n"
+        made.append(gnuplot(f"{name}-{first // BARS + 1}" if len(rows) > BARS else name, script))
+    return made
 
 
 def curves(name, title, x_label, y_label, rows, pattern):
-    """A line for each system over the number that the pattern finds in the rows' names, both axes logarithmic."""
+    """A plot with a line for each system over the number that the pattern finds in the rows' names, both axes logarithmic."""
     script, plots = "", []
     for system in SYSTEMS:
         points = [(float(m[1]), median(r, system)) for r in rows if (m := re.search(pattern, r["name"])) and median(r, system)]
@@ -207,9 +220,9 @@ def curves(name, title, x_label, y_label, rows, pattern):
             script += block(label, [f"{x} {y}" for x, y in sorted(points)])
             plots.append(f"${label} using 1:2 with linespoints pt 7 ps 0.5 lw 2 title {quote(system)}")
     if not plots:
-        return None
+        return []
     script += f"set title {quote(title)}\nset logscale xy\nset xlabel {quote(x_label)}\nset ylabel {quote(y_label)}\n"
-    return gnuplot(name, script + "plot " + ", ".join(plots) + "\n")
+    return [gnuplot(name, script + "plot " + ", ".join(plots) + "\n")]
 
 
 def plots(figures):
@@ -221,16 +234,12 @@ def plots(figures):
     made = {}
     for name in ("programs", "macro", "boot", "nano", "shadow", "tc", "guests", "disk", "display"):
         if name in rows:
-            made[name] = [bars(f"{name}-tcg", f"{name}: times as good as QEMU TCG", [r for r in rows[name] if counts(r)], ours)]
+            made[name] = bars(f"{name}-tcg", f"{name}: times as good as QEMU TCG", [r for r in rows[name] if counts(r)], ours)
     for name in ("programs", "macro"):
-        made.setdefault(name, []).append(bars(f"{name}-native", f"{name}: times as long as natively", rows.get(name, []), natives))
-    made["scaling"] = [
-        curves("scaling-boot", "Boot to the prompt", "guest memory, MiB", "s", rows.get("scaling", []), r"^boot with\s+(\d+)"),
-        curves("scaling-memory", "Host memory of an idle guest", "guest memory, MiB", "MiB", rows.get("scaling", []), r"^idle host memory,\s+(\d+)"),
-        curves("scaling-processes", "A token handed round", "processes", "us for a hop", rows.get("scaling", []), r"^token round\s+(\d+)"),
-        curves("scaling-code", "Code called for the first time", "MiB of code", "us for each KiB", rows.get("scaling", []), r"^([\d.]+) MiB of code, first"),
-    ]
-    return {name: [line for line in lines if line] for name, lines in made.items()}
+        made[name] = made.get(name, []) + bars(f"{name}-native", f"{name}: times as long as natively", rows.get(name, []), natives)
+    for name, title, x_label, y_label, pattern in CURVES:
+        made.setdefault("scaling", []).extend(curves(name, title, x_label, y_label, rows.get("scaling", []), pattern))
+    return made
 
 
 # --- documents ---
@@ -268,8 +277,17 @@ def document(figures, images):
         for line in images.get(name, []):
             yield line
             yield ""
-        if suite["rows"]:
-            yield from markdown(suite_table(suite))
+        facts = [r for r in suite["rows"] if r.get("better") == "none"]
+        others = [r for r in suite["rows"] if r.get("better") != "none"]
+        if others:
+            yield from markdown(suite_table(suite, others))
+            yield ""
+        if facts:
+            yield f"<details{'' if others else ' open'}><summary>{len(facts)} counters and shares</summary>"
+            yield ""
+            yield from markdown(suite_table({"rows": facts}, facts))
+            yield ""
+            yield "</details>"
             yield ""
         for text in problems(suite):
             yield f"- {text}"
