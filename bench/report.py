@@ -179,7 +179,8 @@ def quote(text):
 
 def gnuplot(name, script):
     """Writes docs/benchmarks/NAME.svg; returns the line of the document that shows it."""
-    head = f'set terminal svg size 900,420 dynamic noenhanced font "sans,11" background "#ffffff"\nset output {quote_path(os.path.join(PLOTS, name + ".svg"))}\n'
+    head = 'set terminal svg size 900,420 dynamic noenhanced font "sans,11" background "#ffffff"\n'
+    head += f'set output {quote_path(os.path.join(PLOTS, name + ".svg"))}\n'
     head += 'set grid ytics lc rgb "#dddddd"\nset key outside top center horizontal\nset border 3\nset tics nomirror\n'
     subprocess.run(["gnuplot"], input=head + script, text=True, check=True)
     return f"![{name}](benchmarks/{name}.svg)"
@@ -258,8 +259,8 @@ def document(figures, images):
     yield ""
     yield from host_lines(figures)
     yield ""
-    yield ("Ratios come first. *tcg:X* above 1 means that Ringer's flavour X is that many times as good as QEMU's TCG; *X:native* is how many times as long it takes as "
-           "natively. Figures are medians of runs in alternation, ± half their spread (most - least, of the median).")
+    yield ("Ratios come first. *tcg:X* above 1 means that Ringer's flavour X is that many times as good as QEMU's TCG; *X:native* is how many times as "
+           "long it takes as natively. Figures are medians of runs in alternation, ± half their spread (most - least, of the median).")
     yield ""
     worst, best, slower, total = extremes(figures)
     if total:
@@ -302,7 +303,8 @@ def of_kind(suite, kind):
 def readme_lines(figures):
     """What the README quotes: nothing but these figures."""
     suites, host = figures["suites"], figures["host"]
-    yield (f"{host['cpu']}, {host['cores']} CPUs, {host['kernel']}, {host['date'].split()[0]}, in alternation with {(host['qemu'] or 'no QEMU').split('(')[0].strip()} "
+    qemu = (host["qemu"] or "no QEMU").split("(")[0].strip()
+    yield (f"{host['cpu']}, {host['cores']} CPUs, {host['kernel']}, {host['date'].split()[0]}, in alternation with {qemu} "
            "([all figures](docs/benchmarks.md), `make bench` repeats them):")
     yield ""
 

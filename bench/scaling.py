@@ -6,7 +6,7 @@
   memory     Debian's 686 kernel with 64 MiB to 3 GiB: seconds from exec to the shell's prompt, and the machine's memory on the host (PSS, the guest's
              own included) when it has been idle for a second
   processes  a token that 1 to 256 processes hand round by pipes: microseconds for a hop, which is a system call, a wake-up and a switch
-  code       1 to 64 MiB of functions, each called once and then once more: microseconds for each KiB of code. The first call is translation and what goes with it
+  code       1 to 64 MiB of functions, each called once and then once more: microseconds for each KiB of code. The first calls are mostly translation
 
 Processes and code run natively too (bench/scaling/scale.c). PAE kernels aside, a 32-bit guest has no use for more than 3 GiB.
 """
