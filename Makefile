@@ -138,7 +138,7 @@ soak: install-deps
 -include bench/bench.mk
 
 bench bench-quick: install-deps
-	$(BUILD) all guestos bench-programs
+	$(BUILD) all bench-programs bench-micro
 	$(Q)scripts/fetch-guests.sh
 	$(Q)scripts/mkinitramfs.sh
 	$(Q)bench/all.py --ringer $(B)/ringer $(if $(filter bench-quick,$@),--quick) $(BENCH_ARGS)

@@ -30,7 +30,12 @@ text() {
 }
 
 row_tar_gzip() {
-	tar cf - -C "$tree" include | gzip -c >tree.tgz
+	local i=0 parts=
+	while [ $i -lt "$scale" ]; do
+		parts="$parts include"
+		i=$((i + 1))
+	done
+	tar cf - -C "$tree" $parts | gzip -c >tree.tgz
 	gunzip -c tree.tgz | tar tf - | sort
 }
 
