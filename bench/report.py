@@ -167,8 +167,8 @@ def print_table(figures, file=sys.stdout):
     worst, best, slower, total = extremes(figures)
     if total:
         print(f"\nslower than TCG: {slower} of {total} rows", file=file)
-        print("worst: " + ", ".join(f"{s}/{r['name']} {times(x)}" for x, s, r in worst), file=file)
-        print("best: " + ", ".join(f"{s}/{r['name']} {times(x)}" for x, s, r in best), file=file)
+        for title, rows in filter(lambda x: x[1], (("worst", worst), ("best", best))):
+            print(f"{title}: " + ", ".join(f"{s}/{r['name']} {times(x)}" for x, s, r in rows), file=file)
 
 
 # --- plots ---
@@ -266,7 +266,7 @@ def document(figures, images):
     if total:
         yield f"**{slower} of {total} rows are slower than under TCG.**"
         yield ""
-        for title, rows in (("Worst", worst), ("Best", best)):
+        for title, rows in filter(lambda x: x[1], (("Worst", worst), ("Best", best))):
             yield f"{title}, `auto` against TCG: " + ", ".join(f"{s}/{r['name']} {times(x)}" for x, s, r in rows) + "."
             yield ""
     for name, suite in figures["suites"].items():
