@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "monitor/chardev.h"
-#include "monitor/console.h"
 #include "monitor/devices/acpi_pm.h"
 #include "monitor/devices/checked_state.h"
 #include "monitor/devices/debug.h"
@@ -197,12 +196,10 @@ void machine_init(struct vm *vm)
 	firmware_tell(vm);
 	pthread_mutex_unlock(&vm->lock);
 	display_open(vm);
-	console_open(vm);
 }
 
 void machine_free(struct vm *vm)
 {
-	console_close(vm);
 	display_close(vm);
 	pthread_mutex_lock(&vm->lock);
 	while (vm->device_count) {

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "monitor/chardev.h"
+#include "monitor/console.h"
 #include "monitor/display/display.h"
 #include "monitor/gdbstub.h"
 #include "monitor/hostcheck.h"
@@ -154,6 +155,7 @@ static struct vm *set_up(int argc, char **argv)
 	vm->clock.rtc_offset_sec = vm->opt.rtc_offset_sec;
 	vm->loader = loader_open(vm);
 	machine_init(vm);
+	console_open(vm);
 	vm->vcpu = vcpu_create(vm);
 	gdb_open(vm);
 	return vm;
@@ -165,6 +167,7 @@ static void tear_down(struct vm *vm)
 		stats_print(&vm->vcpu->stats, log_file());
 	if (vm->opt.log_mask & LOG_INSN)
 		coverage_print(vm->vcpu, log_file());
+	console_close(vm);
 	machine_free(vm);
 	vcpu_free(vm->vcpu);
 	loader_close(vm->loader);

@@ -22,7 +22,7 @@ SECTOR = bytes.fromhex(
 def run(ringer, seconds, want, times, *options):
     """Runs until `want` was printed so often, or for so long; what was printed, and the exit status or None."""
     with tempfile.NamedTemporaryFile() as serial:
-        p = subprocess.Popen([ringer, "-m", "32", "-nographic", "-serial", f"file:{serial.name}", *options],
+        p = subprocess.Popen([ringer, "-m", "32", "-nographic", "-monitor", "none", "-serial", f"file:{serial.name}", *options],
                              stdin=subprocess.DEVNULL)
         out = b""
         for _ in range(seconds * 20):

@@ -46,7 +46,8 @@ static void check_options(char **argv, int argc)
 	REQUIRE(strnlen(o.boot_order, sizeof(o.boot_order)) < sizeof(o.boot_order), "a boot order without end");
 	REQUIRE(o.firmware_dir_count <= MAX_FIRMWARE_DIRS && o.chardev_count <= MAX_CHARDEVS, "too many");
 	for (unsigned i = 0; i < ARRAY_SIZE(strings); i++)
-		REQUIRE(!strings[i] || in_args(strings[i], argv, argc), "%s is not an argument", fields[i]);
+		REQUIRE(!strings[i] || in_args(strings[i], argv, argc) || strcmp(strings[i], "tcp::1234") == 0, "%s is not an argument",
+			fields[i]);
 	REQUIRE(o.ram_size >= 1 << 20 && o.ram_size <= 64ull << 30 && !(o.ram_size & PAGE_MASK), "%llu bytes of RAM",
 		(unsigned long long)o.ram_size);
 	REQUIRE(o.tc_size >= 256 << 10 && o.tc_size <= 1ull << 30, "%llu bytes of cache", (unsigned long long)o.tc_size);
