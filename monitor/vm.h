@@ -58,6 +58,7 @@ struct vm {
 	struct port_range ports[MAX_PORT_RANGES];
 	unsigned port_count;
 	bool port_nowhere[MAX_PORT_RANGES]; /* ranges that claim no port now */
+	u8 port_regs[MAX_PORT_RANGES];	    /* enum trace_regs: who they are, for -d io */
 	u8 port_index[65536];		    /* by port: 0 if unclaimed, else 1 + index into ports; io.c's */
 	struct device devices[MAX_DEVICES];
 	unsigned device_count;

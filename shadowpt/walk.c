@@ -9,6 +9,7 @@
 
 #include "cache/smc.h"
 #include "monitor/cpuid.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 #define PTE_P  0x001u
@@ -173,7 +174,10 @@ static int walk_any(struct vcpu *v, u32 linear, int acc, struct walk *w, bool co
 
 int walk_translate(struct vcpu *v, u32 linear, int acc, struct walk *w)
 {
-	return walk_any(v, linear, acc, w, true);
+	int err = walk_any(v, linear, acc, w, true);
+	if (err >= 0 && log_on(LOG_MMU))
+		trace_walk(v, linear, acc, (u32)err);
+	return err;
 }
 
 bool walk_peek(struct vcpu *v, u32 linear, u64 *pa)
