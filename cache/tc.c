@@ -9,6 +9,7 @@
 
 #include "cache/jc.h"
 #include "cache/smc.h"
+#include "monitor/perf.h"
 #include "monitor/vm.h"
 
 /* Where the executable view goes: above a non-PIE program's text and heap start, below 2 GiB less the largest cache. */
@@ -113,6 +114,8 @@ void tc_flush(struct vcpu *v)
 	memset(tc->hash, 0, sizeof(tc->hash));
 	tc->used = tc->tu_count = tc->insn_count = tc->exit_count = tc->emu_count = 0;
 	jc_flush_all(v);
+	if (unlikely(v->perf != NULL))
+		perf_flush(v);
 	v->stats.tc_flushes++;
 }
 

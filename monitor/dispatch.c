@@ -21,6 +21,7 @@
 #include "monitor/load.h"
 #include "monitor/lockstep.h"
 #include "monitor/log.h"
+#include "monitor/profile.h"
 #include "monitor/signal.h"
 #include "monitor/trace.h"
 #include "monitor/vm.h"
@@ -278,6 +279,8 @@ static bool handle_requests(struct vcpu *v)
 			vcpu_clear_event(v, EV_STATS);
 			fpu_park(v);
 			stats_print(&v->stats, log_file());
+			if (log_on(LOG_PROFILE))
+				profile_log(v->vm);
 		}
 		if (events & EV_RESET) {
 			vcpu_clear_event(v, EV_RESET);
@@ -379,6 +382,8 @@ static void deliver_exception(struct vcpu *v)
 		error = 0;
 	}
 	v->stats.exceptions++;
+	if (unlikely(v->profile != NULL))
+		profile_exception(v);
 	v->delivering = vector;
 	if (!is_trap(vector))
 		v->sysflags |= EFLAGS_RF;

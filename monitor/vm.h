@@ -35,6 +35,7 @@ struct i8042;
 struct display;
 struct gdb;
 struct console;
+struct symbols;
 
 /* Why the machine ends. */
 enum vm_exit {
@@ -78,6 +79,7 @@ struct vm {
 	struct display *display; /* those who show its screen; display.c's */
 	struct gdb *gdb;	 /* the debugger's stub, or NULL; gdbstub.c's */
 	struct console *console; /* console.c's */
+	struct symbols *symbols[2]; /* of the guest's kernel and of its programs, for profiles; or NULL */
 
 	_Atomic int exit_reason; /* enum vm_exit */
 	int exit_status;

@@ -46,6 +46,8 @@ static const struct {
 	{"xor [r14+sysflags]", "IF lives in sysflags: it changes here"},
 	{"mov [r14+sysflags]", "IF lives in sysflags: it changes here"},
 	{"[r14+sysflags]", "IF, IOPL, NT, AC, ID live in sysflags"},
+	{"test r10d, 0x247100", "TF IOPL NT AC ID: is it more than IF that changes?"},
+	{"test r10d, 0x7100", "TF IOPL NT: is it more than IF that changes?"},
 	{"[r14+events]", "does an event wait?"},
 	{"[r14+mask_host]", "only CF PF AF ZF SF DF OF are the guest's in RFLAGS"},
 	{"[r14+mask_no_if]", "without IF; PEXT and PDEP leave the flags alone"},

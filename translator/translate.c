@@ -20,6 +20,7 @@
 #include "monitor/debug.h"
 #include "monitor/exception.h"
 #include "monitor/log.h"
+#include "monitor/perf.h"
 #include "monitor/vm.h"
 #include "shadowpt/walk.h"
 #include "shadowpt/window.h"
@@ -288,6 +289,8 @@ struct tu *translate(struct vcpu *v, u64 pa)
 	tc->insn_count += tu->insn_count;
 	tc->tu_count++;
 	tu_publish(v, tu);
+	if (unlikely(v->perf != NULL))
+		perf_tu(v, tu);
 	v->stats.tus_made++;
 	v->stats.insns_translated += tu->insn_count;
 	v->stats.guest_bytes += tu->guest_len;
