@@ -34,8 +34,8 @@ void options_log(struct options *o, const char *name, const char *arg)
 	if (strcmp(arg, "trace:help") == 0)
 		print_devices();
 	if (!log_parse(arg, &mask, &bad))
-		fatal("-%s: invalid log item '%s' (-d help%s lists them)", name, bad,
-		      strncmp(bad, "trace:", 6) == 0 ? " and -d trace:help" : "");
+		fatal("-%s: invalid log item '%s' (-d help%s them)", name, bad,
+		      strncmp(bad, "trace:", 6) == 0 ? " and -d trace:help list" : " lists");
 	o->log_mask |= mask;
 	o->log_traces |= log_parse_traces(arg);
 }

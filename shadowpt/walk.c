@@ -169,15 +169,14 @@ static int walk_any(struct vcpu *v, u32 linear, int acc, struct walk *w, bool co
 	/* Writes to ROM are the monitor's business. */
 	if (err < 0)
 		w->writable = w->writable && memory_is_writable(&v->vm->mem, w->pa);
+	else if (commit && log_on(LOG_MMU))
+		trace_walk(v, linear, acc, (u32)err);
 	return err;
 }
 
 int walk_translate(struct vcpu *v, u32 linear, int acc, struct walk *w)
 {
-	int err = walk_any(v, linear, acc, w, true);
-	if (err >= 0 && log_on(LOG_MMU))
-		trace_walk(v, linear, acc, (u32)err);
-	return err;
+	return walk_any(v, linear, acc, w, true);
 }
 
 bool walk_peek(struct vcpu *v, u32 linear, u64 *pa)
