@@ -328,6 +328,7 @@ void jit_info(struct vm *vm, profile_out *out, void *opaque)
 	print(&o, "TU avg host size    %llu bytes (expansion ratio: %.1f)\n", (unsigned long long)(s->tus_made ? host / s->tus_made : 0),
 	      s->guest_bytes ? (double)host / (double)s->guest_bytes : 0);
 	print(&o, "direct exit count   %u, chained %u (%.0f%%)\n", exits, chained, percent(chained, exits));
+	print(&o, "jump caches         %s\n", tc_is_flat(tc) ? "flat" : "64 Ki entries");
 	print(&o, "\nStatistics:\n");
 	print(&o, "TUs made            %llu\n", (unsigned long long)s->tus_made);
 	print(&o, "TU flush count      %llu\n", (unsigned long long)s->tc_flushes);

@@ -44,7 +44,7 @@ bool trace_wants(const struct vcpu *v, u32 eip);
 /* X(NAME, "device") */
 /* clang-format off */
 #define TRACE_DEVICES(X)                                                                                  \
-	X(ACPI_PM, "acpi_pm") X(DMA, "dma") X(FDC, "fdc") X(FW_CFG, "fw_cfg") X(I8042, "i8042")           \
+	X(ACPI_PM, "acpi_pm") X(DMA, "dma") X(FDC, "fdc") X(FW_CFG, "fw_cfg") X(HPET, "hpet") X(I8042, "i8042")           \
 	X(IDE, "ide") X(IOAPIC, "ioapic") X(LAPIC, "lapic") X(LPT, "lpt") X(PCI, "pci") X(PIC, "pic")     \
 	X(PIT, "pit") X(RTC, "rtc") X(SYSCTL, "sysctl") X(UART, "uart") X(VGA, "vga")
 /* clang-format on */
@@ -63,6 +63,7 @@ enum trace_regs {
 	REGS_DMA,
 	REGS_FDC,
 	REGS_FW_CFG,
+	REGS_HPET,
 	REGS_I8042,
 	REGS_IDE,
 	REGS_IDE_BM,

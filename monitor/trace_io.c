@@ -67,6 +67,13 @@ static const struct reg_name dma_names[] = {{0x00, "channel 0 address"},
 static const struct reg_name fdc_names[] = {{0x3f0, "SRA"},	{0x3f1, "SRB"},	 {0x3f2, "DOR"},     {0x3f3, "TDR"},
 					    {0x3f4, "MSR/DSR"}, {0x3f5, "FIFO"}, {0x3f7, "DIR/CCR"}, {0, NULL}};
 static const struct reg_name fw_cfg_names[] = {{0x510, "selector"}, {0x511, "data"}, {0x514, "DMA address"}, {0, NULL}};
+static const struct reg_name hpet_names[] = {{0x000, "capabilities"},	       {0x010, "configuration"},
+					     {0x020, "interrupt status"},      {0x0f0, "counter"},
+					     {0x100, "timer 0 configuration"}, {0x108, "timer 0 comparator"},
+					     {0x110, "timer 0 FSB route"},     {0x120, "timer 1 configuration"},
+					     {0x128, "timer 1 comparator"},    {0x130, "timer 1 FSB route"},
+					     {0x140, "timer 2 configuration"}, {0x148, "timer 2 comparator"},
+					     {0x150, "timer 2 FSB route"},     {0, NULL}};
 static const struct reg_name i8042_names[] = {{0x60, "data"}, {0x64, "command/status"}, {0, NULL}};
 static const struct reg_name ide_names[] = {{0x170, "secondary data"},
 					    {0x171, "secondary error/feature"},
@@ -172,6 +179,7 @@ static const struct {
 	[REGS_FDC] = {TRACE_FDC, false, fdc_names},
 	[REGS_FW_CFG] = {TRACE_FW_CFG, false, fw_cfg_names},
 	[REGS_I8042] = {TRACE_I8042, false, i8042_names},
+	[REGS_HPET] = {TRACE_HPET, true, hpet_names},
 	[REGS_IDE] = {TRACE_IDE, false, ide_names},
 	[REGS_IDE_BM] = {TRACE_IDE, true, ide_bm_names},
 	[REGS_IOAPIC] = {TRACE_IOAPIC, true, ioapic_names},

@@ -130,6 +130,7 @@ static const struct {
 	{REGS_LAPIC, 0x110, "lapic", "ISR+0x10"},
 	{REGS_LAPIC, 0x10, "lapic", "+0x10"},
 	{REGS_IOAPIC, 0x10, "ioapic", "window"},
+	{REGS_HPET, 0xf4, "hpet", "counter+0x4"},
 	{REGS_PCI, 0xcf8, "pci", "address"},
 	{REGS_PCI, 0xcfe, "pci", "data+0x2"},
 	{REGS_VGA, 0x3d5, "vga", "CRTC data"},
