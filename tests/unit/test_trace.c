@@ -215,6 +215,9 @@ START_TEST(listing)
 		 "0x00020003  0f a2", "cpuid", "; emu_cpuid", "0x00020005  75 f9", "jnz 0x00020000", "; a safepoint",
 		 "; -> 0x00020000 (chain)", "cold: exit, not chained yet", "thunk_exit_chain", "0x00020007  e9 ",
 		 "-> 0x0003000c (jump cache)");
+	/* Its stubs are one instruction's and no other's. */
+	const char *stub = strstr(text, "cold: callout");
+	ck_assert_msg(!strstr(stub + 1, "cold: callout"), "%s", text);
 	ck_assert_msg(!strstr(text, "UNNAMED") && !strstr(text, "not an instruction"), "%s", text);
 	machine_destroy();
 }
