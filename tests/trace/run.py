@@ -167,7 +167,7 @@ def perf(run):
         if not inject:
             with open(run.path("pid")) as f:
                 os.unlink(f"/tmp/perf-{f.read().strip()}.map")
-        has(run, option, r"(?:\[JIT\] tid [0-9]+|jitted-[0-9-]+\.so) +\[\.\] kernel_main\+0x", p.stdout)
+        has(run, option, r"(?:\[JIT\] tid [0-9]+|jitted-[0-9-]+\.so) +\[\.\] [a-z_]+(?:\+0x|\s*$)", p.stdout)
 
 
 if __name__ == "__main__":
