@@ -27,7 +27,7 @@ CPPFLAGS := -I. -I$(B)/gen -D_GNU_SOURCE -DRINGER_VERSION='"$(VERSION)"'
 # Non-PIE: the translation cache lies below 2 GiB beside the text, so that every call and jump between them is rel32.
 CFLAGS := -std=gnu11 -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) -fno-pie -fno-strict-aliasing -pthread $(CFLAGS_$(MODE))
 LDFLAGS := -no-pie -pthread $(LDFLAGS_$(MODE))
-LDLIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -lZydis -lcapstone -lncursesw -ltinfo -lvncserver -lpng16 -lreadline)
+LDLIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -lZydis -lcapstone -lncursesw -ltinfo -lvncserver -lpng16 -lreadline) -lZycore
 
 # Everything but main.c goes into the library that ringer and the unit tests link.
 SRCS := $(filter-out monitor/main.c,$(wildcard monitor/*.c monitor/devices/*.c monitor/display/*.c shadowpt/*.c cache/*.c translator/*.c))
@@ -35,7 +35,7 @@ ASMS := $(wildcard monitor/*.S cache/*.S)
 # Run with the guest's FPU state in the host's registers: no SSE, no x87.
 HOT := monitor/exception.c monitor/segment.c monitor/segment_insn.c monitor/far.c monitor/real.c monitor/task.c monitor/priv.c monitor/io_insn.c monitor/legacy.c \
        monitor/string.c monitor/fpu_insn.c monitor/dispatch.c monitor/interrupt.c monitor/signal.c monitor/fpu.c \
-       monitor/clock.c monitor/cpuid.c monitor/msr.c monitor/lockstep.c monitor/debug.c \
+       monitor/clock.c monitor/cpuid.c monitor/msr.c monitor/lockstep.c monitor/debug.c monitor/trace.c \
        shadowpt/access.c shadowpt/walk.c shadowpt/softmmu.c shadowpt/window.c cache/tu.c cache/jc.c cache/smc.c \
        translator/verify_chain.c
 OBJS := $(SRCS:%.c=$(B)/%.o) $(ASMS:%.S=$(B)/%.o)
@@ -210,7 +210,7 @@ GOLDEN_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard tests/golden/*.c))
 
 $(B)/tests/golden/golden: $(GOLDEN_OBJS) $(B)/libringer.a
 	@echo "  LD      $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lZycore
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 golden: $(B)/tests/golden/golden
 	$(B)/tests/golden/golden

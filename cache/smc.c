@@ -2,7 +2,7 @@
 #include "cache/smc.h"
 
 #include "cache/tc.h"
-#include "monitor/log.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 #include "shadowpt/softmmu.h"
 #include "shadowpt/window.h"
@@ -43,7 +43,7 @@ static void add_page(struct vcpu *v, struct tu *tu, u64 pa, u32 n, int which)
 	struct page_desc *d = &v->tc->pages[page];
 	if (!d->granules) {
 		softmmu_protect_page(v, page);
-		log_to(LOG_PAGE, "page %#llx: code, write-protected\n", (unsigned long long)pa & ~0xfffull);
+		trace_to(LOG_SMC, "smc: pa %llx has code now, and is write-protected\n", (unsigned long long)pa & ~(u64)PAGE_MASK);
 	}
 	d->granules |= granule_mask(pa & PAGE_MASK, n);
 	tu->page[which] = page;
@@ -68,8 +68,10 @@ void smc_code_write(struct vcpu *v, u64 pa, u32 n)
 	if (likely(!d->granules))
 		return;
 	v->stats.smc_writes++;
-	if (!(d->granules & granule_mask(pa & PAGE_MASK, n)))
+	if (!(d->granules & granule_mask(pa & PAGE_MASK, n))) {
+		trace_to(LOG_SMC, "smc: write to pa %llx+%u, beside code (eip %08x)\n", (unsigned long long)pa, n, v->eip);
 		return;
+	}
 	bool dropped = false;
 	for (u32 link = d->tus, next; link; link = next) {
 		struct tu *tu = tu_by_index(v->tc, (link >> 1) - 1);
@@ -78,7 +80,8 @@ void smc_code_write(struct vcpu *v, u64 pa, u32 n)
 			continue;
 		/* A TU on both pages of a write may be `next` of itself only through the other page's list: tu_drop unlinks it from both.
 		 */
-		log_to(LOG_PAGE, "write to %#llx+%u drops TU %08x\n", (unsigned long long)pa, n, tu->eip);
+		trace_to(LOG_SMC, "smc: write to pa %llx+%u drops TU %08x mode %x host %08x (eip %08x)\n", (unsigned long long)pa, n,
+			 tu->eip, tu->mode, tu->head, v->eip);
 		tu_drop(v, tu);
 		dropped = true;
 	}

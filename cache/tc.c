@@ -9,6 +9,7 @@
 
 #include "cache/jc.h"
 #include "cache/smc.h"
+#include "monitor/perf.h"
 #include "monitor/vm.h"
 
 /* Where the executable view goes: above a non-PIE program's text and heap start, below 2 GiB less the largest cache. */
@@ -34,6 +35,29 @@ static void *arena(u64 bytes)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+static bool map_views(struct tc *tc, u64 size)
+{
+	tc->fd = memfd_create("ringer-tc", MFD_CLOEXEC);
+	if (tc->fd < 0 || ftruncate(tc->fd, (off_t)size) < 0)
+		return false;
+	tc->rw = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, tc->fd, 0);
+	if (tc->rw == MAP_FAILED)
+		tc->rw = NULL;
+	tc->rx = tc->rw ? map_low(size, PROT_READ | PROT_EXEC, MAP_SHARED, tc->fd) : NULL;
+	return tc->rx;
+}
+
+/* The same of anonymous memory: for perf asks its map of no other. A length of 0 has mremap map the same pages once more. */
+static bool map_anonymous_views(struct tc *tc, u64 size)
+{
+	tc->rw = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (tc->rw == MAP_FAILED)
+		tc->rw = NULL;
+	tc->rx = tc->rw ? map_low(size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1) : NULL;
+	return tc->rx && mremap(tc->rw, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, tc->rx) == tc->rx &&
+	       mprotect(tc->rx, size, PROT_READ | PROT_EXEC) == 0;
+}
+
 int tc_init(struct vcpu *v, u64 size)
 {
 	struct tc *tc = calloc(1, sizeof(*tc));
@@ -41,15 +65,9 @@ int tc_init(struct vcpu *v, u64 size)
 		return -ENOMEM;
 	v->tc = tc;
 	tc->size = size;
-	tc->fd = memfd_create("ringer-tc", MFD_CLOEXEC);
-	if (tc->fd < 0 || ftruncate(tc->fd, (off_t)size) < 0)
-		return -errno;
-	tc->rw = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, tc->fd, 0);
-	if (tc->rw == MAP_FAILED) {
-		tc->rw = NULL;
+	tc->fd = -1;
+	if (!(v->vm->opt.perfmap ? map_anonymous_views(tc, size) : map_views(tc, size)))
 		return -ENOMEM;
-	}
-	tc->rx = map_low(size, PROT_READ | PROT_EXEC, MAP_SHARED, tc->fd);
 	tc->poll = map_low(PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	/* A TU is rarely below 128 host bytes, its instructions rarely below 8 each. */
 	tc->tu_max = (u32)(size / 96);
@@ -113,6 +131,8 @@ void tc_flush(struct vcpu *v)
 	memset(tc->hash, 0, sizeof(tc->hash));
 	tc->used = tc->tu_count = tc->insn_count = tc->exit_count = tc->emu_count = 0;
 	jc_flush_all(v);
+	if (unlikely(v->perf != NULL))
+		perf_flush(v);
 	v->stats.tc_flushes++;
 }
 

@@ -1,9 +1,10 @@
 /*
  * The translation cache (TC): emitted code, and the translation units (TUs) made of it.
  *
- * The TC is one memfd mapped twice: read-write at tc->rw for the translator, read-execute at tc->rx, below 2 GiB, so that every branch
- * between TUs and to the monitor's thunks is rel32. TUs are allocated in increasing host address and only ever freed all at once
- * (tc_flush); a dropped TU is unlinked from every place through which it could be entered, its bytes stay until the flush.
+ * The TC is one memfd (anonymous memory under -perfmap) mapped twice: read-write at tc->rw for the translator, read-execute at tc->rx,
+ * below 2 GiB, so that every branch between TUs and to the monitor's thunks is rel32. TUs are allocated in increasing host address and only
+ * ever freed all at once (tc_flush); a dropped TU is unlinked from every place through which it could be entered, its bytes stay until the
+ * flush.
  *
  * Invariants
  *  - A TU is entered only (a) at its body through a chained exit of a TU in the same page and mode, (b) at its head through the jump cache

@@ -11,6 +11,7 @@
 
 #include "cache/tc.h"
 #include "monitor/console_internal.h"
+#include "monitor/profile.h"
 #include "monitor/stats.h"
 #include "monitor/vcpu.h"
 #include "monitor/vm.h"
@@ -242,28 +243,15 @@ static void info_tlb(struct console_call *c)
 
 /* ---- what Ringer makes of it ---- */
 
+static void print_text(void *opaque, const char *text)
+{
+	console_printf(opaque, "%s", text);
+}
+
 static void info_jit(struct console_call *c)
 {
-	const struct vcpu *v = c->vm->vcpu;
-	const struct tc *tc = v->tc;
-	const struct stats *s = &v->stats;
-
-	if (!console_end(c))
-		return;
-	console_printf(c, "Translation buffer state:\n");
-	console_printf(c, "gen code size       %llu/%llu\n", (unsigned long long)tc->used, (unsigned long long)tc->size);
-	console_printf(c, "TU count            %u\n", tc->tu_count);
-	console_printf(c, "instructions        %u\n", tc->insn_count);
-	console_printf(c, "jump caches         %s\n\n", tc_is_flat(tc) ? "flat" : "64 Ki entries");
-	console_printf(c, "Statistics:\n");
-	console_printf(c, "TUs made            %llu\n", (unsigned long long)s->tus_made);
-	console_printf(c, "TUs dropped         %llu\n", (unsigned long long)s->tus_dropped);
-	console_printf(c, "TC flush count      %llu\n", (unsigned long long)s->tc_flushes);
-	console_printf(c, "exits chained       %llu\n", (unsigned long long)s->chains);
-	console_printf(c, "guest bytes         %llu\n", (unsigned long long)s->guest_bytes);
-	console_printf(c, "host bytes          %llu hot, %llu cold\n", (unsigned long long)s->host_bytes_hot,
-		       (unsigned long long)s->host_bytes_cold);
-	console_printf(c, "translation time    %llu us\n", (unsigned long long)s->translate_ns / 1000);
+	if (console_end(c))
+		jit_info(c->vm, print_text, c);
 }
 
 static void info_windows(struct console_call *c)
@@ -346,7 +334,7 @@ const struct console_cmd console_cpu_info[] = {
 	{"info mem", "", "show the active linear memory mappings", CONSOLE_ON_VCPU, info_mem, NULL},
 	{"info tlb", "", "show the mappings of linear to physical memory, by page", CONSOLE_ON_VCPU, info_tlb, NULL},
 	{"info cpus", "", "show the CPU", CONSOLE_ON_VCPU, info_cpus, NULL},
-	{"info jit", "", "show the translation cache", CONSOLE_ON_VCPU, info_jit, NULL},
+	{"info jit", "", "show the translation cache, and the profile if there is one", CONSOLE_ON_VCPU, info_jit, NULL},
 	{"info windows", "", "show what the direct memory flavour does", CONSOLE_ON_VCPU, info_windows, NULL},
 	{"info stats", "", "show all counters", CONSOLE_ON_VCPU, info_stats, NULL},
 	{"info status", "", "show whether the machine runs", 0, info_status, NULL},

@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache/tc.h"
 #include "monitor/console_internal.h"
 #include "monitor/devices/acpi_pm.h"
 #include "monitor/devices/i8042.h"
 #include "monitor/devices/vga.h"
 #include "monitor/display/backend.h"
 #include "monitor/log.h"
+#include "monitor/profile.h"
 #include "monitor/vcpu.h"
 #include "monitor/vm.h"
 
@@ -139,6 +141,18 @@ static void cmd_screendump(struct console_call *c)
 
 /* ---- log, logfile: on the vCPU's thread, which is who logs most, so that nobody is in the middle of a line ---- */
 
+static void set_profile(struct console_call *c, bool on)
+{
+	int err = 0;
+
+	if (on)
+		err = profile_start(c->vm);
+	else
+		profile_stop(c->vm);
+	if (err)
+		console_printf(c, "log: profile: %s\n", strerror(-err));
+}
+
 static void cmd_log(struct console_call *c)
 {
 	const struct {
@@ -161,6 +175,12 @@ static void cmd_log(struct console_call *c)
 			return;
 		}
 	}
+	/* TUs are as they were made. */
+	if ((mask ^ log_mask) & LOG_NOCHAIN)
+		tc_flush(c->vm->vcpu);
+	if (!(mask & LOG_PROFILE) == profile_is_on(c->vm))
+		set_profile(c, mask & LOG_PROFILE);
+	c->vm->opt.log_traces = strcmp(items, "none") == 0 ? 0 : log_parse_traces(items);
 	log_mask = mask;
 	c->vm->opt.log_mask = mask | (c->vm->opt.log_mask & LOG_INSN);
 }

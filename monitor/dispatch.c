@@ -21,7 +21,9 @@
 #include "monitor/load.h"
 #include "monitor/lockstep.h"
 #include "monitor/log.h"
+#include "monitor/profile.h"
 #include "monitor/signal.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 #include "shadowpt/access.h"
 #include "shadowpt/softmmu.h"
@@ -152,6 +154,10 @@ static void boot(struct vcpu *v, bool power_on)
 		vcpu_clear_event(v, EV_NMI);
 	}
 	pthread_mutex_unlock(&vm->lock);
+	if (log_on(LOG_CPU_RESET)) {
+		trace_print("CPU Reset (CPU 0)\n");
+		trace_registers(v);
+	}
 	vcpu_reset(v);
 	tc_flush(v);
 	loader_load(vm->loader, vm, &e);
@@ -229,7 +235,6 @@ static void deliver_interrupt(struct vcpu *v, u32 events)
 	v->halted = v->missed = false;
 	v->stats.interrupts++;
 	window_tick(v);
-	log_to(LOG_INT, "interrupt %02x at %04x:%08x\n", vector, v->seg[SEG_CS].sel, v->eip);
 	/* Faults in the delivery of an interrupt are not nested in an exception: benign (SDM Vol. 3A table 6-4). */
 	interrupt_deliver(v, vector, INTR_EXTERNAL, v->eip, false, 0);
 }
@@ -274,6 +279,8 @@ static bool handle_requests(struct vcpu *v)
 			vcpu_clear_event(v, EV_STATS);
 			fpu_park(v);
 			stats_print(&v->stats, log_file());
+			if (log_on(LOG_PROFILE))
+				profile_log(v->vm);
 		}
 		if (events & EV_RESET) {
 			vcpu_clear_event(v, EV_RESET);
@@ -374,12 +381,9 @@ static void deliver_exception(struct vcpu *v)
 		has_error = true;
 		error = 0;
 	}
-	if (log_on(LOG_INT)) {
-		fpu_park(v);
-		log_print("exception %02x error %04x cr2 %08x at %04x:%08x esp %08x\n", vector, error, v->cr2, v->seg[SEG_CS].sel, v->eip,
-			  v->regs[REG_ESP]);
-	}
 	v->stats.exceptions++;
+	if (unlikely(v->profile != NULL))
+		profile_exception(v);
 	v->delivering = vector;
 	if (!is_trap(vector))
 		v->sysflags |= EFLAGS_RF;
@@ -487,6 +491,8 @@ static void run_single(struct vcpu *v)
 	v->stats.single_steps++;
 	/* RF lasts for one instruction; one that loads it (IRET) sets it again. */
 	v->sysflags &= ~EFLAGS_RF;
+	if (log_on(LOG_EXEC | LOG_CPU))
+		trace_enter(v, tu->head);
 	fpu_load(v);
 	vcpu_enter(v, tu->head);
 	v->retry_shadow = v->retry_flags = 0;
@@ -527,12 +533,8 @@ static void run(struct vcpu *v, bool missed)
 		if (jc)
 			jc_enter(v, jc, tu, global);
 	}
-	if (log_on(LOG_EXEC)) {
-		fpu_park(v);
-		log_print("exec %04x:%08x mode %x eax %08x ecx %08x edx %08x ebx %08x esp %08x ebp %08x esi %08x edi %08x fl %08x\n",
-			  v->seg[SEG_CS].sel, v->eip, v->mode, v->regs[0], v->regs[1], v->regs[2], v->regs[3], v->regs[4], v->regs[5],
-			  v->regs[6], v->regs[7], vcpu_eflags(v));
-	}
+	if (log_on(LOG_EXEC | LOG_CPU))
+		trace_enter(v, head);
 	atomic_store(&v->jc, jc ? jc->entry : jc_all_miss(v));
 	/* Whoever set an event before this store has armed a cache that is gone now. */
 	if (unlikely(atomic_load(&v->events) & v->event_mask))

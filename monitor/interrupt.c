@@ -8,6 +8,7 @@
  * of the frame.
  */
 #include "monitor/segment.h"
+#include "monitor/trace.h"
 
 /* Reads and checks the gate of a vector. ext: 0 for INT n, INT3 and INTO, else ERR_EXT. */
 static void fetch_gate(struct vcpu *v, u32 vector, u32 ext, struct descriptor *gate)
@@ -50,7 +51,8 @@ static void deliver_to_task(struct vcpu *v, const struct descriptor *gate, u32 e
 /* The registers that lie behind SS in the frame from virtual-8086 mode, and become null. */
 static const u8 v86_frame[] = {SEG_ES, SEG_DS, SEG_FS, SEG_GS};
 
-void interrupt_deliver(struct vcpu *v, int vector, enum intr_kind kind, u32 return_eip, bool has_error, u32 error_code)
+static inline __attribute__((always_inline)) void deliver(struct vcpu *v, int vector, enum intr_kind kind, u32 return_eip, bool has_error,
+							  u32 error_code)
 {
 	u32 ext = kind == INTR_SOFTWARE ? 0 : ERR_EXT;
 	u32 flags = vcpu_eflags(v);
@@ -124,6 +126,24 @@ void interrupt_deliver(struct vcpu *v, int vector, enum intr_kind kind, u32 retu
 	if (!(gate.hi & 0x100)) /* an interrupt gate, not a trap gate */
 		v->sysflags &= ~EFLAGS_IF;
 	v->shadow = SHADOW_NONE;
+}
+
+/* Out of the way: a call in between costs the path of every system call a tenth. */
+__attribute__((noinline, cold)) static void deliver_traced(struct vcpu *v, int vector, enum intr_kind kind, u32 return_eip, bool has_error,
+							   u32 error_code)
+{
+	trace_interrupt(v, vector, (int)kind, has_error, error_code);
+	deliver(v, vector, kind, return_eip, has_error, error_code);
+	trace_interrupted(v);
+}
+
+void interrupt_deliver(struct vcpu *v, int vector, enum intr_kind kind, u32 return_eip, bool has_error, u32 error_code)
+{
+	if (log_on(LOG_INT)) {
+		deliver_traced(v, vector, kind, return_eip, has_error, error_code);
+		return;
+	}
+	deliver(v, vector, kind, return_eip, has_error, error_code);
 }
 
 bool exception_is_contributory(int vector)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "monitor/log.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 static unsigned add_range(struct vm *vm, const struct port_range *r, bool nowhere)
@@ -20,6 +21,7 @@ static unsigned add_range(struct vm *vm, const struct port_range *r, bool nowher
 		fatal("bad port range %#x-%#x", r->first, r->last);
 	vm->port_nowhere[vm->port_count] = nowhere;
 	vm->ports[vm->port_count] = *r;
+	vm->port_regs[vm->port_count] = REGS_NONE;
 	return vm->port_count++;
 }
 
@@ -90,8 +92,13 @@ static u32 read_locked(struct vm *vm, u32 port, unsigned size)
 {
 	const struct port_range *r = find_range(vm, port, size);
 
-	if (r)
-		return (r->read ? r->read(r->opaque, (u16)port, size) : 0xffffffffu) & size_mask(size);
+	if (r) {
+		u32 value = (r->read ? r->read(r->opaque, (u16)port, size) : 0xffffffffu) & size_mask(size);
+
+		if (log_on(LOG_IO | LOG_TRACE))
+			trace_port(vm, (int)(r - vm->ports), (u16)port, value, size, false);
+		return value;
+	}
 	if (size == 1)
 		return 0xff;
 	size /= 2;
@@ -104,6 +111,8 @@ static void write_locked(struct vm *vm, u32 port, u32 value, unsigned size)
 	const struct port_range *r = find_range(vm, port, size);
 
 	if (r) {
+		if (log_on(LOG_IO | LOG_TRACE))
+			trace_port(vm, (int)(r - vm->ports), (u16)port, value & size_mask(size), size, true);
 		if (r->write)
 			r->write(r->opaque, (u16)port, value & size_mask(size), size);
 		return;
@@ -120,7 +129,8 @@ u32 io_read(struct vm *vm, u16 port, unsigned size)
 	u32 value;
 
 	if (unclaimed(vm, port, size)) {
-		log_to(LOG_IO, "io: read of unclaimed port %#x, %u bytes", port, size);
+		if (log_on(LOG_IO))
+			trace_port(vm, -1, port, size_mask(size), size, false);
 		return size_mask(size);
 	}
 	pthread_mutex_lock(&vm->lock);
@@ -132,7 +142,8 @@ u32 io_read(struct vm *vm, u16 port, unsigned size)
 void io_write(struct vm *vm, u16 port, u32 value, unsigned size)
 {
 	if (unclaimed(vm, port, size)) {
-		log_to(LOG_IO, "io: write of %#x to unclaimed port %#x, %u bytes", value & size_mask(size), port, size);
+		if (log_on(LOG_IO))
+			trace_port(vm, -1, port, value & size_mask(size), size, true);
 		return;
 	}
 	pthread_mutex_lock(&vm->lock);

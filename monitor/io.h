@@ -33,7 +33,7 @@ unsigned io_register_nowhere(struct vm *vm, const struct port_range *r);
  * earlier registered one's, until that moves away. Lock held, vCPU thread or start-up.
  */
 void io_move(struct vm *vm, unsigned index, u32 base);
-/* Take vm->lock themselves. vCPU thread. An unclaimed port reads all ones and ignores writes (logged under -d io). */
+/* Take vm->lock themselves. vCPU thread. An unclaimed port reads all ones and ignores writes. */
 u32 io_read(struct vm *vm, u16 port, unsigned size);
 void io_write(struct vm *vm, u16 port, u32 value, unsigned size);
 

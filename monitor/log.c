@@ -7,6 +7,7 @@
  */
 #include "monitor/log.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "monitor/terminal.h"
+#include "monitor/trace.h"
 
 u32 log_mask;
 static FILE *log_stream; /* NULL: stderr */
@@ -66,6 +68,21 @@ void log_print(const char *fmt, ...)
 	va_end(ap);
 }
 
+void log_vprint(const char *fmt, va_list ap)
+{
+	print_line(log_file(), "", fmt, ap);
+}
+
+#define TRACE_PREFIX "trace:"
+
+/* Whether the item of n bytes is trace:DEVICE. */
+static bool is_trace(const char *item, size_t n, u64 *bit)
+{
+	size_t k = strlen(TRACE_PREFIX);
+
+	return n > k && memcmp(item, TRACE_PREFIX, k) == 0 && trace_device_bit(item + k, n - k, bit);
+}
+
 bool log_parse(const char *list, u32 *mask, const char **bad)
 {
 	static char bad_name[64];
@@ -77,6 +94,13 @@ bool log_parse(const char *list, u32 *mask, const char **bad)
 		for (i = 0; i < ARRAY_SIZE(category_names); i++)
 			if (strlen(category_names[i]) == n && memcmp(category_names[i], list, n) == 0)
 				break;
+		u64 bit;
+
+		/* The table's "trace:DEVICE" is the help's. */
+		if (i == LOG_TRACE_BIT)
+			i = ARRAY_SIZE(category_names);
+		if (is_trace(list, n, &bit))
+			i = LOG_TRACE_BIT;
 		if (i == ARRAY_SIZE(category_names)) {
 			snprintf(bad_name, sizeof(bad_name), "%.*s", (int)MIN(n, sizeof(bad_name) - 1), list);
 			*bad = bad_name;
@@ -88,6 +112,71 @@ bool log_parse(const char *list, u32 *mask, const char **bad)
 		list += n + 1;
 	}
 	*mask = m;
+	return true;
+}
+
+u64 log_parse_traces(const char *list)
+{
+	u64 traces = 0, bit;
+
+	for (;;) {
+		size_t n = strcspn(list, ",");
+
+		if (is_trace(list, n, &bit))
+			traces |= bit;
+		if (!list[n])
+			return traces;
+		list += n + 1;
+	}
+}
+
+/* A number in C's notation; NULL if there is none, else what follows it. */
+static const char *parse_address(const char *s, u64 *x)
+{
+	char *end;
+
+	if (*s < '0' || *s > '9')
+		return NULL;
+	errno = 0;
+	*x = strtoull(s, &end, 0);
+	return errno ? NULL : end;
+}
+
+bool log_parse_range(const char *s, struct log_range *r)
+{
+	u64 a, b, first, last;
+	char kind;
+
+	s = parse_address(s, &a);
+	if (!s)
+		return false;
+	kind = *s;
+	if (kind == '.' && s[1] != '.')
+		return false;
+	s = parse_address(s + (kind == '.' ? 2 : !!kind), &b);
+	if (!s || *s)
+		return false;
+	switch (kind) {
+	case '.':
+		first = a;
+		last = b;
+		break;
+	case '+':
+		first = a;
+		last = a + b - 1;
+		break;
+	case '-':
+		first = a - (b - 1);
+		last = a;
+		break;
+	default:
+		return false;
+	}
+	if (!b && kind != '.')
+		return false;
+	if (first > last || last > 0xffffffffu || a > 0xffffffffu || b > 0x100000000ull)
+		return false;
+	*r = (struct log_range){(u32)first, (u32)last};
 	return true;
 }
 

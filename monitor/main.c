@@ -24,7 +24,9 @@
 #include "monitor/log.h"
 #include "monitor/machine.h"
 #include "monitor/options.h"
+#include "monitor/profile.h"
 #include "monitor/stats.h"
+#include "monitor/symbols.h"
 #include "monitor/terminal.h"
 #include "monitor/vcpu.h"
 #include "monitor/vm.h"
@@ -134,6 +136,14 @@ static void *vcpu_thread(void *opaque)
 	return NULL;
 }
 
+static void start_profile(struct vm *vm)
+{
+	int err = profile_start(vm);
+
+	if (err)
+		fatal("-d profile: %s", strerror(-err));
+}
+
 static struct vm *set_up(int argc, char **argv)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
@@ -153,11 +163,14 @@ static struct vm *set_up(int argc, char **argv)
 	if (err)
 		fatal("cannot set up %llu MiB of guest memory: %s", (unsigned long long)vm->opt.ram_size >> 20, strerror(-err));
 	vm->clock.rtc_offset_sec = vm->opt.rtc_offset_sec;
+	symbols_open(vm);
 	vm->loader = loader_open(vm);
 	machine_init(vm);
 	console_open(vm);
 	vm->vcpu = vcpu_create(vm);
 	gdb_open(vm);
+	if (vm->opt.log_mask & LOG_PROFILE)
+		start_profile(vm);
 	return vm;
 }
 
@@ -165,11 +178,14 @@ static void tear_down(struct vm *vm)
 {
 	if (vm->opt.log_mask & LOG_STATS)
 		stats_print(&vm->vcpu->stats, log_file());
+	if (vm->opt.log_mask & LOG_PROFILE)
+		profile_log(vm);
 	if (vm->opt.log_mask & LOG_INSN)
 		coverage_print(vm->vcpu, log_file());
 	console_close(vm);
 	machine_free(vm);
 	vcpu_free(vm->vcpu);
+	symbols_close(vm);
 	loader_close(vm->loader);
 	vm_free(vm);
 	free(vm);

@@ -15,6 +15,7 @@
 
 #include "cache/smc.h"
 #include "monitor/log.h"
+#include "monitor/trace.h"
 #include "monitor/vcpu.h"
 #include "monitor/vm.h"
 
@@ -106,6 +107,7 @@ unsigned mmio_register(struct memory *m, const struct mmio_range *r)
 		if (r->base != MEMORY_NOTHING && m->mmio[i].base != MEMORY_NOTHING &&
 		    overlaps(r->base, r->size, m->mmio[i].base, m->mmio[i].size))
 			fatal("memory at %#llx is claimed twice", (unsigned long long)r->base);
+	m->mmio_regs[m->mmio_count] = REGS_NONE;
 	m->mmio[m->mmio_count] = *r;
 	return m->mmio_count++;
 }
@@ -314,24 +316,31 @@ static u32 size_mask(unsigned size)
 	return size >= 4 ? 0xffffffffu : BIT(8 * size) - 1;
 }
 
-static u32 read_locked(const struct memory *m, u64 pa, unsigned size)
+static u32 read_locked(struct vm *vm, u64 pa, unsigned size)
 {
-	const struct mmio_range *r = find_mmio(m, pa, size);
+	const struct mmio_range *r = find_mmio(&vm->mem, pa, size);
 
-	if (r)
-		return (r->read ? r->read(r->opaque, pa - r->base, size) : 0xffffffffu) & size_mask(size);
+	if (r) {
+		u32 value = (r->read ? r->read(r->opaque, pa - r->base, size) : 0xffffffffu) & size_mask(size);
+
+		if (log_on(LOG_IO | LOG_TRACE))
+			trace_memory(vm, (int)(r - vm->mem.mmio), pa, value, size, false);
+		return value;
+	}
 	if (size == 1)
 		return 0xff;
 	size /= 2;
-	u32 low = read_locked(m, pa, size);
-	return low | read_locked(m, pa + size, size) << (8 * size);
+	u32 low = read_locked(vm, pa, size);
+	return low | read_locked(vm, pa + size, size) << (8 * size);
 }
 
-static void write_locked(const struct memory *m, u64 pa, u32 value, unsigned size)
+static void write_locked(struct vm *vm, u64 pa, u32 value, unsigned size)
 {
-	const struct mmio_range *r = find_mmio(m, pa, size);
+	const struct mmio_range *r = find_mmio(&vm->mem, pa, size);
 
 	if (r) {
+		if (log_on(LOG_IO | LOG_TRACE))
+			trace_memory(vm, (int)(r - vm->mem.mmio), pa, value & size_mask(size), size, true);
 		if (r->write)
 			r->write(r->opaque, pa - r->base, value & size_mask(size), size);
 		return;
@@ -339,8 +348,8 @@ static void write_locked(const struct memory *m, u64 pa, u32 value, unsigned siz
 	if (size == 1)
 		return;
 	size /= 2;
-	write_locked(m, pa, value, size);
-	write_locked(m, pa + size, value >> (8 * size), size);
+	write_locked(vm, pa, value, size);
+	write_locked(vm, pa + size, value >> (8 * size), size);
 }
 
 u32 mmio_read(struct vm *vm, u64 pa, unsigned size)
@@ -348,11 +357,12 @@ u32 mmio_read(struct vm *vm, u64 pa, unsigned size)
 	u32 value;
 
 	if (!find_mmio(&vm->mem, pa, size) && mmio_unclaimed(&vm->mem, pa, size)) {
-		log_to(LOG_IO, "io: read of unclaimed memory %#llx, %u bytes", (unsigned long long)pa, size);
+		if (log_on(LOG_IO))
+			trace_memory(vm, -1, pa, size_mask(size), size, false);
 		return size_mask(size);
 	}
 	pthread_mutex_lock(&vm->lock);
-	value = read_locked(&vm->mem, pa, size);
+	value = read_locked(vm, pa, size);
 	pthread_mutex_unlock(&vm->lock);
 	return value;
 }
@@ -360,11 +370,11 @@ u32 mmio_read(struct vm *vm, u64 pa, unsigned size)
 void mmio_write(struct vm *vm, u64 pa, u32 value, unsigned size)
 {
 	if (!find_mmio(&vm->mem, pa, size) && mmio_unclaimed(&vm->mem, pa, size)) {
-		log_to(LOG_IO, "io: write of %#x to unclaimed memory %#llx, %u bytes", value & size_mask(size), (unsigned long long)pa,
-		       size);
+		if (log_on(LOG_IO))
+			trace_memory(vm, -1, pa, value & size_mask(size), size, true);
 		return;
 	}
 	pthread_mutex_lock(&vm->lock);
-	write_locked(&vm->mem, pa, value, size);
+	write_locked(vm, pa, value, size);
 	pthread_mutex_unlock(&vm->lock);
 }

@@ -49,6 +49,7 @@ struct memory {
 		u64 read, write; /* offsets in the linear view, or MEMORY_NOTHING */
 	} isa[ISA_HOLE_PAGES];
 	struct mmio_range mmio[MAX_MMIO_RANGES];
+	u8 mmio_regs[MAX_MMIO_RANGES]; /* enum trace_regs: who they are, for -d io */
 	unsigned mmio_count;
 };
 

@@ -18,6 +18,7 @@
 #include "monitor/options_drive.h"
 #include "monitor/options_firmware.h"
 #include "monitor/options_item.h"
+#include "monitor/options_log.h"
 
 #define KIB	     (1ull << 10)
 #define MIB	     (1ull << 20)
@@ -85,7 +86,12 @@
 	X("action", opt_action, "EVENT=WHAT", "reboot=reset|shutdown, shutdown=poweroff|pause")                                            \
 	X("name", opt_name, "TEXT", "a name for the machine; info name shows it")                                                          \
 	X("d", opt_log, "ITEM[,ITEM]", "log these; -d help lists them")                                                                    \
+	X("dfilter", opt_log_filter, "RANGE[,RANGE]", "in_asm, out_asm, exec and cpu of these addresses only: A..B, A+LENGTH, A-LENGTH")   \
 	X("D", opt_log_file, "FILE", "log to a file instead of stderr")                                                                    \
+	X("perfmap", opt_perfmap, NULL, "write /tmp/perf-PID.map, by which perf report names translated code")                             \
+	X("jitdump", opt_jitdump, NULL, "write jit-PID.dump, for perf record -k mono and perf inject --jit")                               \
+	X("kernel-symbols", opt_kernel_symbols, "FILE", "System.map, kallsyms or ELF file of the guest's kernel, for profiles")            \
+	X("user-symbols", opt_user_symbols, "FILE", "the same of a program of the guest's")                                                \
 	X("version", opt_version, NULL, "print the version")                                                                               \
 	X("h", opt_help, NULL, "print this help")                                                                                          \
 	X("help", opt_help, NULL, "the same")
@@ -519,19 +525,38 @@ static void opt_name(struct options *o, const char *name, const char *arg)
 
 static void opt_log(struct options *o, const char *name, const char *arg)
 {
-	const char *bad;
-	u32 mask;
+	options_log(o, name, arg);
+}
 
-	if (strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0) {
-		printf("Log items (comma separated):\n");
-#define X(n, opt, h) printf("  %-14s %s\n", opt, h);
-		LOG_CATEGORIES(X)
-#undef X
-		exit(0);
-	}
-	if (!log_parse(arg, &mask, &bad))
-		fatal("-%s: invalid log item '%s' (-d help lists them)", name, bad);
-	o->log_mask |= mask;
+static void opt_log_filter(struct options *o, const char *name, const char *arg)
+{
+	options_log_filter(o, name, arg);
+}
+
+static void opt_perfmap(struct options *o, const char *name, const char *arg)
+{
+	(void)name;
+	(void)arg;
+	o->perfmap = true;
+}
+
+static void opt_jitdump(struct options *o, const char *name, const char *arg)
+{
+	(void)name;
+	(void)arg;
+	o->jitdump = true;
+}
+
+static void opt_kernel_symbols(struct options *o, const char *name, const char *arg)
+{
+	(void)name;
+	o->kernel_symbols = arg;
+}
+
+static void opt_user_symbols(struct options *o, const char *name, const char *arg)
+{
+	(void)name;
+	o->user_symbols = arg;
 }
 
 static void opt_log_file(struct options *o, const char *name, const char *arg)

@@ -4,6 +4,7 @@
 #ifndef RINGER_OPTIONS_H
 #define RINGER_OPTIONS_H
 
+#include "monitor/log.h"
 #include "monitor/types.h"
 
 #define MAX_SERIALS	  4
@@ -12,6 +13,7 @@
 #define BOOT_DEVICES	  3 /* that a PC has an order of */
 #define MAX_CHARDEVS	  4
 #define MAX_FW_CFG	  8
+#define MAX_LOG_RANGES	  16
 
 /* -vnc HOST:N */
 struct vnc_option {
@@ -98,6 +100,12 @@ struct options {
 	const char *name;   /* -name, or NULL */
 	const char *log_file;
 	u32 log_mask;
+	u64 log_traces; /* -d trace:DEVICE, a bit for each enum trace_device */
+	struct log_range log_ranges[MAX_LOG_RANGES];
+	unsigned log_range_count;   /* -dfilter; 0: everything */
+	bool perfmap, jitdump;	    /* monitor/perf.h */
+	const char *kernel_symbols; /* files with symbols of the guest's kernel, and of its programs; NULL: none */
+	const char *user_symbols;
 	const char *cpu_model;
 	u64 cpu_plus, cpu_minus; /* feature bits, see cpuid.h */
 	enum flavour flavour;

@@ -10,6 +10,7 @@
 #include "monitor/msr.h"
 #include "monitor/priv.h"
 #include "monitor/segment.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 #define CR0_DEFINED (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
@@ -101,6 +102,7 @@ void cr3_load(struct vcpu *v, u32 x)
 {
 	if ((v->cr0 & CR0_PG) && (v->cr4 & CR4_PAE))
 		load_pdptes(v, x);
+	trace_to(LOG_MMU, "mmu: CR3 %08x -> %08x (eip %08x)\n", v->cr3, x, v->eip);
 	v->cr3 = x;
 	v->stats.cr3_loads++;
 	mmu_flush_nonglobal(v);

@@ -16,6 +16,7 @@
 #include "cache/tc.h"
 #include "monitor/chardev.h"
 #include "monitor/exception.h"
+#include "monitor/profile.h"
 #include "monitor/vm.h"
 #include "shadowpt/window.h"
 
@@ -146,6 +147,8 @@ static void handler(int sig, siginfo_t *info, void *context)
 	if (!tu)
 		die(sig);
 	v->stats.signals++;
+	if (unlikely(v->profile != NULL))
+		profile_signal(v, tu, (unsigned long)g[REG_RIP]);
 	switch (sig) {
 	case SIGSEGV:
 		if (info->si_code != SI_KERNEL && window_contains(v, (u64)info->si_addr)) {
@@ -183,6 +186,8 @@ void signal_init(struct vcpu *v)
 	sa.sa_sigaction = handler;
 	sa.sa_flags = SA_SIGINFO;
 	sigemptyset(&sa.sa_mask);
+	sigaddset(&sa.sa_mask, SIGPROF);
 	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
 		sigaction(signals[i], &sa, NULL);
+	profile_thread(v);
 }

@@ -14,6 +14,8 @@
 #include "monitor/lockstep.h"
 #include "monitor/log.h"
 #include "monitor/msr.h"
+#include "monitor/perf.h"
+#include "monitor/profile.h"
 #include "monitor/state.h"
 #include "monitor/vm.h"
 #include "shadowpt/softmmu.h"
@@ -53,6 +55,7 @@ struct vcpu *vcpu_create(struct vm *vm)
 		err = lockstep_init(v);
 	if (err)
 		fatal("cannot set up the translation cache (%llu KiB): %s", (unsigned long long)vm->opt.tc_size >> 10, strerror(-err));
+	perf_open(v);
 	vcpu_reset(v);
 	vm->vcpu = v;
 	return v;
@@ -62,6 +65,8 @@ void vcpu_free(struct vcpu *v)
 {
 	if (!v)
 		return;
+	profile_free(v);
+	perf_close(v);
 	lockstep_free(v);
 	translator_free(v);
 	windows_free(v);

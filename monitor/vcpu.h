@@ -27,6 +27,8 @@ struct windows;
 struct state;
 struct lockstep;
 struct debug;
+struct perf;
+struct profile;
 
 struct segment {
 	u32 base;
@@ -125,6 +127,9 @@ struct vcpu {
 	struct xlate *xlate;
 	u8 *marks;		   /* of executed instruction forms, or NULL: nobody wants them (translator/coverage.h) */
 	struct verifier *verifier; /* NULL: TUs run unchecked */
+	struct perf *perf;	   /* NULL: perf is not told of TUs (monitor/perf.h) */
+	struct profile *profile;   /* NULL: none has been started (monitor/profile.h) */
+	int tid;		   /* of the vCPU's thread, once it runs */
 	struct windows *windows;
 	struct window *window;	    /* in use, or NULL: code runs checked */
 	struct window *user_window; /* of the current address space, or NULL */

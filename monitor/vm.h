@@ -35,6 +35,7 @@ struct i8042;
 struct display;
 struct gdb;
 struct console;
+struct symbols;
 
 /* Why the machine ends. */
 enum vm_exit {
@@ -58,6 +59,7 @@ struct vm {
 	struct port_range ports[MAX_PORT_RANGES];
 	unsigned port_count;
 	bool port_nowhere[MAX_PORT_RANGES]; /* ranges that claim no port now */
+	u8 port_regs[MAX_PORT_RANGES];	    /* enum trace_regs: who they are, for -d io */
 	u8 port_index[65536];		    /* by port: 0 if unclaimed, else 1 + index into ports; io.c's */
 	struct device devices[MAX_DEVICES];
 	unsigned device_count;
@@ -67,16 +69,17 @@ struct vm {
 	struct lapic *lapic;	  /* the vCPU acknowledges interrupts here: lapic_ack() */
 	struct pic *pic;	  /* NULL lapic: here, pic_ack() */
 	struct pci_bus *pci;
-	struct piix3 *piix3;	 /* ISA devices' interrupt lines: piix3_irq() */
-	struct rtc *rtc;	 /* CMOS: rtc_set_cmos() */
-	struct fw_cfg *fw_cfg;	 /* what firmware is told: fw_cfg_add_file() */
-	struct acpi_pm *acpi_pm; /* power management: acpi_pm_base() */
-	bool hard_reset;	 /* the reset asked for is the whole board's, not only the processor's; lock held */
-	struct vga *vga;	 /* NULL under -vga none */
-	struct i8042 *keyboard;	 /* keys and movement go there */
-	struct display *display; /* those who show its screen; display.c's */
-	struct gdb *gdb;	 /* the debugger's stub, or NULL; gdbstub.c's */
-	struct console *console; /* console.c's */
+	struct piix3 *piix3;	    /* ISA devices' interrupt lines: piix3_irq() */
+	struct rtc *rtc;	    /* CMOS: rtc_set_cmos() */
+	struct fw_cfg *fw_cfg;	    /* what firmware is told: fw_cfg_add_file() */
+	struct acpi_pm *acpi_pm;    /* power management: acpi_pm_base() */
+	bool hard_reset;	    /* the reset asked for is the whole board's, not only the processor's; lock held */
+	struct vga *vga;	    /* NULL under -vga none */
+	struct i8042 *keyboard;	    /* keys and movement go there */
+	struct display *display;    /* those who show its screen; display.c's */
+	struct gdb *gdb;	    /* the debugger's stub, or NULL; gdbstub.c's */
+	struct console *console;    /* console.c's */
+	struct symbols *symbols[2]; /* of the guest's kernel and of its programs, for profiles; or NULL */
 
 	_Atomic int exit_reason; /* enum vm_exit */
 	int exit_status;

@@ -14,6 +14,7 @@
 #include "monitor/debug.h"
 #include "monitor/exception.h"
 #include "monitor/log.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 #include "shadowpt/access.h"
 #include "shadowpt/walk.h"
@@ -183,6 +184,8 @@ static u64 fill(struct vcpu *v, u32 linear, int acc, const struct walk *w)
 		return 0;
 	}
 	v->stats.tlb_fills++;
+	trace_to(LOG_PAGE, "page: %s table: %08x -> pa %llx %s%s\n", set == MMU_USER ? "user" : "supervisor", page << PAGE_SHIFT,
+		 (unsigned long long)w->pa & ~(u64)PAGE_MASK, t[MMU_HALF_ENTRIES] ? "rw" : "r", w->global ? " global" : "");
 	return delta;
 }
 
@@ -307,6 +310,7 @@ void softmmu_commit(struct vcpu *v, int slot)
 void mmu_flush_all(struct vcpu *v)
 {
 	v->stats.tlb_flush_all++;
+	trace_to(LOG_MMU, "mmu: everything is flushed (cr0 %08x cr3 %08x cr4 %08x)\n", v->cr0, v->cr3, v->cr4);
 	drop_all(v->mmu);
 	jc_flush_all(v);
 	windows_flush(v);
@@ -315,6 +319,7 @@ void mmu_flush_all(struct vcpu *v)
 void mmu_flush_nonglobal(struct vcpu *v)
 {
 	v->stats.tlb_flush_nonglobal++;
+	trace_to(LOG_MMU, "mmu: what is not global is flushed\n");
 	drop_log(v->mmu, 0);
 	drop_mmio(v->mmu);
 	jc_flush_nonglobal(v);
@@ -324,6 +329,7 @@ void mmu_flush_nonglobal(struct vcpu *v)
 void mmu_invlpg(struct vcpu *v, u32 linear)
 {
 	v->stats.tlb_invlpg++;
+	trace_to(LOG_MMU, "mmu: INVLPG %08x (eip %08x)\n", linear, v->eip);
 	window_sync(v);
 	u32 page = linear >> PAGE_SHIFT;
 	/* INVLPG of any address in a large page drops all of it (SDM Vol. 3A 4.10.4.1). */

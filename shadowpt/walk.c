@@ -9,6 +9,7 @@
 
 #include "cache/smc.h"
 #include "monitor/cpuid.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 #define PTE_P  0x001u
@@ -168,6 +169,8 @@ static int walk_any(struct vcpu *v, u32 linear, int acc, struct walk *w, bool co
 	/* Writes to ROM are the monitor's business. */
 	if (err < 0)
 		w->writable = w->writable && memory_is_writable(&v->vm->mem, w->pa);
+	else if (commit && log_on(LOG_MMU))
+		trace_walk(v, linear, acc, (u32)err);
 	return err;
 }
 

@@ -20,6 +20,7 @@
 #include "monitor/debug.h"
 #include "monitor/fpu.h"
 #include "monitor/log.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 #include "shadowpt/access.h"
 #include "shadowpt/softmmu.h"
@@ -184,6 +185,10 @@ static void drop_region(struct vcpu *v, struct window *w, u32 number)
 
 /* ---- unmapping ---- */
 
+/* For -d page: "window 3 (cr3 00123000)". */
+#define WINDOW_FMT	  "page: window %u (%s, cr3 %08x): "
+#define WINDOW_ARGS(v, w) (u32)((w) - (v)->windows->window), (w)->kernel ? "supervisor" : "user", (w)->kernel ? (v)->cr3 : (w)->cr3
+
 static bool reserve(struct window *w, u32 page, u32 pages)
 {
 	return mmap(w->base + (u64)page * PAGE_SIZE, (u64)pages * PAGE_SIZE, PROT_NONE,
@@ -210,6 +215,7 @@ static void reset(struct vcpu *v, struct window *w)
 {
 	if (!w->mappings && !w->live_count)
 		return;
+	trace_to(LOG_PAGE, WINDOW_FMT "emptied, %u regions\n", WINDOW_ARGS(v, w), w->live_count);
 	w->activity += 4 + w->mappings / 8;
 	unmap(w, 0, 1u << 20);
 	while (w->live_count)
@@ -221,6 +227,7 @@ static void reset(struct vcpu *v, struct window *w)
 
 static void zap_region(struct vcpu *v, struct window *w, u32 number)
 {
+	trace_to(LOG_PAGE, WINDOW_FMT "zap of %08x, 512 pages\n", WINDOW_ARGS(v, w), number << REGION_SHIFT);
 	unmap(w, number * REGION_PAGES, REGION_PAGES);
 	drop_region(v, w, number);
 	w->activity++;
@@ -259,6 +266,7 @@ static u8 *churn(struct vcpu *v, u32 page)
 
 static void zap_pages(struct vcpu *v, struct window *w, u32 page, u32 pages)
 {
+	trace_to(LOG_PAGE, WINDOW_FMT "zap of %08x, %u pages\n", WINDOW_ARGS(v, w), page << PAGE_SHIFT, pages);
 	unmap(w, page, pages);
 	/* A hole in the middle of a mapping makes two of it. */
 	count_mappings(v, w, 1);
@@ -371,6 +379,7 @@ static bool is_writable(struct vcpu *v, u32 which)
 
 static void protect_run(struct vcpu *v, struct window *w, u32 page, u32 pages)
 {
+	trace_to(LOG_PAGE, WINDOW_FMT "%08x, %u pages, is read-only now\n", WINDOW_ARGS(v, w), page << PAGE_SHIFT, pages);
 	if (mprotect(w->base + (u64)page * PAGE_SIZE, (u64)pages * PAGE_SIZE, PROT_READ) < 0)
 		unmap(w, 0, 1u << 20);
 	/* It may split a mapping in three. */
@@ -440,6 +449,7 @@ static void evict_for(struct vcpu *v, struct window *keep)
 				victim = w;
 		}
 		v->stats.windows_evicted++;
+		trace_to(LOG_PAGE, WINDOW_FMT "evicted, to make room\n", WINDOW_ARGS(v, victim ? victim : keep));
 		reset(v, victim ? victim : keep);
 		if (!victim)
 			return;
@@ -527,6 +537,8 @@ static bool map_run(struct vcpu *v, struct window *w, u32 page, u64 pa, u32 page
 			remember_writer(v, smc_page(v, ram_page(m, host) + i), (u32)(w - v->windows->window) << 20 | (page + i));
 		}
 	}
+	trace_to(LOG_PAGE, WINDOW_FMT "fill of %08x, %u pages -> pa %llx %s\n", WINDOW_ARGS(v, w), page << PAGE_SHIFT, pages,
+		 (unsigned long long)pa, prot & PROT_WRITE ? "rw" : "r");
 	count_mappings(v, w, 2);
 	w->activity++;
 	v->stats.window_mappings++;
@@ -631,6 +643,7 @@ static u64 *guilty_slot(const struct vcpu *v, u64 pa)
 void window_convict(struct vcpu *v, u64 insn_pa)
 {
 	*guilty_slot(v, insn_pa) = insn_pa + 1;
+	trace_to(LOG_PAGE, "page: the instruction at pa %llx runs checked from now on\n", (unsigned long long)insn_pa);
 	v->stats.guilty++;
 }
 
@@ -886,6 +899,7 @@ static void adopt(struct vcpu *v)
 	if (!w)
 		return;
 	if (w->used) {
+		trace_to(LOG_PAGE, WINDOW_FMT "dropped, for cr3 %08x\n", WINDOW_ARGS(v, w), v->cr3);
 		reset(v, w);
 		v->stats.windows_evicted++;
 	}
@@ -899,6 +913,7 @@ static void adopt(struct vcpu *v)
 	w->since = clock_ns(&v->vm->clock) + JUDGE_NS;
 	v->user_window = w;
 	v->stats.windows_made++;
+	trace_to(LOG_PAGE, WINDOW_FMT "made\n", WINDOW_ARGS(v, w));
 }
 
 static struct heat *heat(struct vcpu *v)
@@ -921,6 +936,7 @@ static void judge(struct vcpu *v, struct window *w)
 	w->since = now;
 	if (!busy || v->vm->opt.flavour != FLAVOUR_AUTO)
 		return;
+	trace_to(LOG_PAGE, WINDOW_FMT "given up, its address space changes too fast\n", WINDOW_ARGS(v, w));
 	reset(v, w);
 	w->used = false;
 	v->user_window = NULL;
@@ -961,6 +977,7 @@ static struct window *kernel_window(struct vcpu *v)
 		return NULL;
 	w->live_count = 0;
 	switch_kernel(v, w);
+	trace_to(LOG_PAGE, WINDOW_FMT "made\n", WINDOW_ARGS(v, w));
 	return w->used ? w : NULL;
 }
 
@@ -1021,6 +1038,7 @@ void windows_drop(struct vcpu *v)
 		struct window *w = &ws->window[i];
 		if (!w->used)
 			continue;
+		trace_to(LOG_PAGE, WINDOW_FMT "dropped\n", WINDOW_ARGS(v, w));
 		reset(v, w);
 		for (int k = 0; k < 4; k++)
 			release_root(v, w, k);

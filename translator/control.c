@@ -13,11 +13,11 @@ struct cold *new_cold(struct xlate *x, enum cold_kind kind)
 	return c;
 }
 
-/* Whether control transfers straight to other TUs: not in single-step TUs, under lockstep, nor where CS's limit is to be checked at each
- * entry. */
+/* Whether control transfers straight to other TUs: not in single-step TUs, under lockstep or -d nochain, nor where CS's limit is to be
+ * checked at each entry. */
 static bool may_link(const struct xlate *x)
 {
-	return !(x->mode & (MODE_SINGLE | MODE_CS_LIMIT)) && !x->v->lockstep;
+	return !(x->mode & (MODE_SINGLE | MODE_CS_LIMIT)) && !x->v->lockstep && !log_on(LOG_NOCHAIN);
 }
 
 /* In the page that the TU began in, and in it from end to end: then its mapping is the TU's own. */
@@ -286,8 +286,9 @@ static void emit_one_cold(struct xlate *x, struct cold *c)
 	struct tu_insn *in = tu_insn(x->tc, x->tu, c->insn);
 	u32 m = tu_index(x->tc, x->tu) << 8 | c->insn;
 
+	c->start = here(x);
 	if (c->site)
-		patch_rel32(x, c->site, here(x));
+		patch_rel32(x, c->site, c->start);
 	if (!in->cold_off)
 		in->cold_off = (u16)(here(x) - x->rx);
 	switch (c->kind) {

@@ -20,11 +20,13 @@
 #include "monitor/debug.h"
 #include "monitor/exception.h"
 #include "monitor/log.h"
+#include "monitor/perf.h"
 #include "monitor/vm.h"
 #include "shadowpt/walk.h"
 #include "shadowpt/window.h"
 #include "translator/coverage.h"
 #include "translator/emit.h"
+#include "translator/listing.h"
 #include "translator/verify.h"
 
 _Static_assert(MODE_MP == CR0_MP << MODE_CR0_SHIFT && MODE_EM == CR0_EM << MODE_CR0_SHIFT && MODE_TS == CR0_TS << MODE_CR0_SHIFT &&
@@ -147,33 +149,6 @@ static enum fetch decode_straddling(struct xlate *x, const u8 *code, u32 avail)
 	return decode(x, bytes, 15);
 }
 
-static void log_insn(const struct xlate *x)
-{
-	char text[96];
-	ZydisFormatter f;
-	ZydisFormatterInit(&f, ZYDIS_FORMATTER_STYLE_INTEL);
-	ZydisFormatterFormatInstruction(&f, &x->in, x->ops, x->in.operand_count_visible, text, sizeof(text), x->eip, NULL);
-	log_print("  %08x  %s\n", x->eip, text);
-}
-
-static void log_host(const struct xlate *x)
-{
-	ZydisDecoder d;
-	ZydisFormatter f;
-	ZydisDecodedInstruction in;
-	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
-	char text[96];
-	ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	ZydisFormatterInit(&f, ZYDIS_FORMATTER_STYLE_INTEL);
-	for (const u8 *p = x->start; p < x->p; p += in.length) {
-		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, p, (size_t)(x->p - p), &in, ops)))
-			break;
-		ZydisFormatterFormatInstruction(&f, &in, ops, in.operand_count_visible, text, sizeof(text), x->rx + (u64)(p - x->start),
-						NULL);
-		log_print("    %08x  %s\n", x->rx + (u32)(p - x->start), text);
-	}
-}
-
 /* True if the instruction's last byte lies beyond CS's limit, or EIP wraps in a way that it would. */
 static bool beyond_limit(const struct xlate *x, u32 length)
 {
@@ -226,15 +201,11 @@ static void translate_body(struct xlate *x, const u8 *page)
 			memset(&x->in, 0, sizeof(x->in));
 			x->in.length = 1;
 			x->next_eip = x->eip + 1;
-			if (log_on(LOG_IN_ASM))
-				log_print("  %08x  (undefined)\n", x->eip);
 			emit_callout(x, emu_ud, true);
 			tu->guest_len = (u16)(x->eip - tu->eip + (tu->flags & TU_STRADDLES ? 15 : MIN(15, avail)));
 			x->insn++;
 			break;
 		}
-		if (log_on(LOG_IN_ASM))
-			log_insn(x);
 		x->next_eip = x->eip + x->in.length;
 		if (!(x->mode & MODE_CS32) && x->v->seg[SEG_CS].limit <= 0xffff)
 			x->next_eip &= 0xffff;
@@ -303,7 +274,6 @@ struct tu *translate(struct vcpu *v, u64 pa)
 	 */
 	u32 first_emu = tc->emu_count;
 	init_decoder(x);
-	log_to(LOG_IN_ASM, "TU %08x pa %llx mode %x\n", v->eip, (unsigned long long)pa, v->mode);
 	emit_head(x);
 	translate_body(x, page);
 	x->tu->cold = here(x);
@@ -311,14 +281,16 @@ struct tu *translate(struct vcpu *v, u64 pa)
 	x->tu->end = here(x);
 
 	struct tu *tu = x->tu;
-	if (log_on(LOG_OUT_ASM))
-		log_host(x);
+	if (log_on(LOG_IN_ASM | LOG_OUT_ASM))
+		listing_print(x);
 	if (v->verifier)
 		verify_or_die(v, tu, first_emu);
 	tc->used += ((u64)(x->p - x->start) + 15) & ~15ull;
 	tc->insn_count += tu->insn_count;
 	tc->tu_count++;
 	tu_publish(v, tu);
+	if (unlikely(v->perf != NULL))
+		perf_tu(v, tu);
 	v->stats.tus_made++;
 	v->stats.insns_translated += tu->insn_count;
 	v->stats.guest_bytes += tu->guest_len;

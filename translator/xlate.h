@@ -31,6 +31,7 @@ struct cold {
 	bool aligned;	      /* COLD_READ, COLD_WRITE: so does the #GP of an operand that is not aligned to 16 bytes */
 	u32 site;	      /* rx address of the rel32 field that leads here */
 	u32 op_start, op_end; /* rx addresses: the instruction that the access belongs to, and behind it */
+	u32 start;	      /* rx address of the stub, when it has been emitted */
 	u32 eip;	      /* target or next EIP */
 	u32 index;	      /* exit or emu_insn */
 };

@@ -11,6 +11,7 @@
 
 #include "monitor/devices/checked_state.h"
 #include "monitor/log.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 #define PM_TIMER_HZ   3579545ull
@@ -235,7 +236,9 @@ struct acpi_pm *acpi_pm_create(struct vm *vm, struct irq sci)
 	timer_init(&a->timer, vm, pm_timer, a);
 	pm_reset(a);
 	a->ports = io_register_nowhere(vm, &(struct port_range){0, ACPI_PM_PORTS - 1, 4, pm_read, pm_write, a});
-	io_register(vm, &(struct port_range){ACPI_SMI_COMMAND, ACPI_SMI_COMMAND + 1, 1, smi_read, smi_write, a});
+	trace_ports(vm, a->ports, REGS_ACPI_PM);
+	trace_ports(vm, io_register(vm, &(struct port_range){ACPI_SMI_COMMAND, ACPI_SMI_COMMAND + 1, 1, smi_read, smi_write, a}),
+		    REGS_ACPI_SMI);
 	device_register(vm, &(struct device){"acpi_pm", 1, a, pm_reset, pm_save, pm_load, pm_free});
 	return a;
 }

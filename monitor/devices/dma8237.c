@@ -12,6 +12,7 @@
 
 #include "monitor/devices/checked_state.h"
 #include "monitor/log.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 #define DMA1_BASE 0x00 /* address and count of channels 0..3, then REG_* from 8 on */
@@ -370,9 +371,10 @@ struct dma8237 *dma8237_create(struct vm *vm)
 		fatal("out of memory");
 	d->vm = vm;
 	dma_reset(d);
-	io_register(vm, &(struct port_range){DMA1_BASE, DMA1_BASE + REG_COUNT - 1, 1, dma1_read, dma1_write, d});
-	io_register(vm, &(struct port_range){PAGE_BASE, PAGE_BASE + PAGES - 1, 1, page_read, page_write, d});
-	io_register(vm, &(struct port_range){DMA2_BASE, DMA2_BASE + 2 * REG_COUNT - 1, 1, dma2_read, dma2_write, d});
+	trace_ports(vm, io_register(vm, &(struct port_range){DMA1_BASE, DMA1_BASE + REG_COUNT - 1, 1, dma1_read, dma1_write, d}), REGS_DMA);
+	trace_ports(vm, io_register(vm, &(struct port_range){PAGE_BASE, PAGE_BASE + PAGES - 1, 1, page_read, page_write, d}), REGS_DMA);
+	trace_ports(vm, io_register(vm, &(struct port_range){DMA2_BASE, DMA2_BASE + 2 * REG_COUNT - 1, 1, dma2_read, dma2_write, d}),
+		    REGS_DMA);
 	device_register(vm, &(struct device){"dma8237", 1, d, dma_reset, dma_save, dma_load, dma_free});
 	return d;
 }

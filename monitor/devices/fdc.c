@@ -12,6 +12,7 @@
 #include "monitor/devices/dma8237.h"
 #include "monitor/devices/fdc_internal.h"
 #include "monitor/log.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 #define PORT_SRA  0x3f0
@@ -738,8 +739,8 @@ struct fdc *fdc_create(struct vm *vm, struct dma8237 *dma, struct irq irq, const
 	}
 	dma8237_attach(dma, FDC_DMA, fdc_dma_ready, f);
 	fdc_reset(f);
-	io_register(vm, &(struct port_range){PORT_SRA, PORT_FIFO, 1, fdc_read, fdc_write, f});
-	io_register(vm, &(struct port_range){PORT_DIR, PORT_DIR, 1, fdc_read, fdc_write, f});
+	trace_ports(vm, io_register(vm, &(struct port_range){PORT_SRA, PORT_FIFO, 1, fdc_read, fdc_write, f}), REGS_FDC);
+	trace_ports(vm, io_register(vm, &(struct port_range){PORT_DIR, PORT_DIR, 1, fdc_read, fdc_write, f}), REGS_FDC);
 	device_register(vm, &(struct device){"fdc", 1, f, fdc_reset, fdc_save, fdc_load, fdc_free});
 	return f;
 }

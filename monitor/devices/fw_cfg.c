@@ -16,6 +16,7 @@
 #include "monitor/io.h"
 #include "monitor/log.h"
 #include "monitor/memory.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 #define PORT_SELECT 0x510 /* 16 bits */
@@ -327,7 +328,7 @@ struct fw_cfg *fw_cfg_create(struct vm *vm)
 	fw_cfg_add_item(f, FW_CFG_FILE_DIR, "", 0);
 	build_directory(f);
 	/* The data port lies within the selector's two: byte accesses to it, words to that. */
-	io_register(vm, &(struct port_range){PORT_SELECT, PORT_LAST, 4, fw_cfg_read, fw_cfg_write, f});
+	trace_ports(vm, io_register(vm, &(struct port_range){PORT_SELECT, PORT_LAST, 4, fw_cfg_read, fw_cfg_write, f}), REGS_FW_CFG);
 	device_register(vm, &(struct device){"fw_cfg", 1, f, fw_cfg_reset, fw_cfg_save, fw_cfg_load, fw_cfg_free});
 	return f;
 }

@@ -22,6 +22,7 @@
 #include "monitor/devices/pit.h"
 #include "monitor/log.h"
 #include "monitor/memory.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 #define TIMERS	 3
@@ -479,7 +480,7 @@ struct hpet *hpet_create(struct vm *vm, struct ioapic *ioapic, struct pit *pit, 
 	h->out[OUT_APIC] = ioapic_irq(ioapic, APIC_INPUT);
 	timer_init(&h->timer, vm, expired, h);
 	hpet_reset(h);
-	mmio_register(&vm->mem, &(struct mmio_range){HPET_BASE, HPET_SIZE, hpet_read, hpet_write, h});
+	trace_mmio(vm, mmio_register(&vm->mem, &(struct mmio_range){HPET_BASE, HPET_SIZE, hpet_read, hpet_write, h}), REGS_HPET);
 	device_register(vm, &(struct device){"hpet", 1, h, hpet_reset, hpet_save, hpet_load, hpet_free});
 	return h;
 }

@@ -14,6 +14,7 @@
 #include "monitor/devices/checked_state.h"
 #include "monitor/devices/ps2.h"
 #include "monitor/log.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 #define I8042_DATA    0x60
@@ -377,8 +378,9 @@ struct i8042 *i8042_create(struct vm *vm, struct irq irq_kbd, struct irq irq_aux
 	c->irq_aux = irq_aux;
 	timer_init(&c->owed, vm, i8042_pay, c);
 	i8042_reset(c);
-	io_register(vm, &(struct port_range){I8042_DATA, I8042_DATA, 1, i8042_read_data, i8042_write, c});
-	io_register(vm, &(struct port_range){I8042_COMMAND, I8042_COMMAND, 1, i8042_read_status, i8042_write, c});
+	trace_ports(vm, io_register(vm, &(struct port_range){I8042_DATA, I8042_DATA, 1, i8042_read_data, i8042_write, c}), REGS_I8042);
+	trace_ports(vm, io_register(vm, &(struct port_range){I8042_COMMAND, I8042_COMMAND, 1, i8042_read_status, i8042_write, c}),
+		    REGS_I8042);
 	device_register(vm, &(struct device){"i8042", 2, c, i8042_reset, i8042_save, i8042_load, i8042_free});
 	return c;
 }

@@ -11,6 +11,7 @@
 #include "monitor/devices/checked_state.h"
 #include "monitor/devices/ide_internal.h"
 #include "monitor/log.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 enum { /* offsets in the command block */
@@ -646,9 +647,12 @@ struct ide *ide_create(struct vm *vm, struct pci_bus *bus, const struct irq irq[
 			fatal("out of memory");
 		for (int k = 0; k < 2; k++)
 			drive_init(&ch->drive[k], &drives[i][k]);
-		io_register(vm, &(struct port_range){command_base[i], command_base[i] + REG_BLOCK - 1, 4, command_block_read,
-						     command_block_write, ch});
-		io_register(vm, &(struct port_range){control_port[i], control_port[i], 1, control_read, control_write, ch});
+		trace_ports(vm,
+			    io_register(vm, &(struct port_range){command_base[i], command_base[i] + REG_BLOCK - 1, 4, command_block_read,
+								 command_block_write, ch}),
+			    REGS_IDE);
+		trace_ports(vm, io_register(vm, &(struct port_range){control_port[i], control_port[i], 1, control_read, control_write, ch}),
+			    REGS_IDE);
 	}
 	ide_pci_init(ide, bus);
 	ide_reset(ide);

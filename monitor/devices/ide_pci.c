@@ -9,6 +9,7 @@
 
 #include "monitor/devices/checked_state.h"
 #include "monitor/devices/ide_internal.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 #define PIIX3_VENDOR   0x8086
@@ -236,5 +237,6 @@ void ide_pci_init(struct ide *ide, struct pci_bus *bus)
 	d->writable[CFG_SIDETIM] = 0xff;
 	d->bar[BM_BAR] = (struct pci_bar){.size = BM_PORTS, .io = true, .map = bm_map};
 	ide->bm_ports = io_register_nowhere(ide->vm, &(struct port_range){0, BM_PORTS - 1, 4, bm_read, bm_write, ide});
+	trace_ports(ide->vm, ide->bm_ports, REGS_IDE_BM);
 	pci_attach(bus, d);
 }

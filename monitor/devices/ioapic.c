@@ -15,6 +15,7 @@
 #include "monitor/log.h"
 #include "monitor/memory.h"
 #include "monitor/text.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 #define SELECT	     0x00
@@ -240,7 +241,7 @@ struct ioapic *ioapic_create(struct vm *vm, struct lapic *lapic, struct pic *pic
 	a->pic = pic;
 	ioapic_reset(a);
 	lapic_set_eoi(lapic, end_of_interrupt, a);
-	mmio_register(&vm->mem, &(struct mmio_range){IOAPIC_BASE, PAGE_SIZE, ioapic_read, ioapic_write, a});
+	trace_mmio(vm, mmio_register(&vm->mem, &(struct mmio_range){IOAPIC_BASE, PAGE_SIZE, ioapic_read, ioapic_write, a}), REGS_IOAPIC);
 	device_register(vm, &(struct device){"ioapic", 1, a, ioapic_reset, ioapic_save, ioapic_load, ioapic_free});
 	return a;
 }

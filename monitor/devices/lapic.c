@@ -16,6 +16,7 @@
 #include "monitor/devices/checked_state.h"
 #include "monitor/devices/pic.h"
 #include "monitor/log.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 #define REG_ID	    0x02
@@ -687,6 +688,7 @@ struct lapic *lapic_create(struct vm *vm, struct irq intr_out, struct irq nmi_ou
 	l->timer_hz = cpu_apic_timer_hz(&vm->opt, vm->clock.tsc_hz);
 	timer_init(&l->timer, vm, fire, l);
 	l->region = mmio_register(&vm->mem, &(struct mmio_range){LAPIC_BASE, PAGE_SIZE, lapic_read, lapic_write, l});
+	trace_mmio(vm, l->region, REGS_LAPIC);
 	lapic_reset(l);
 	device_register(vm, &(struct device){"lapic", 1, l, lapic_reset, lapic_save, lapic_load, lapic_free});
 	return l;

@@ -8,6 +8,7 @@
 
 #include "monitor/devices/checked_state.h"
 #include "monitor/log.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 enum { REG_DATA, REG_STATUS, REG_CONTROL, REG_LAST = REG_CONTROL };
@@ -91,6 +92,6 @@ void lpt_create(struct vm *vm, u16 iobase, struct irq irq)
 	p->iobase = iobase;
 	p->irq = irq;
 	lpt_reset(p);
-	io_register(vm, &(struct port_range){iobase, iobase + REG_LAST, 1, lpt_read, lpt_write, p});
+	trace_ports(vm, io_register(vm, &(struct port_range){iobase, iobase + REG_LAST, 1, lpt_read, lpt_write, p}), REGS_LPT);
 	device_register(vm, &(struct device){"lpt1", 1, p, lpt_reset, lpt_save, lpt_load, lpt_free});
 }

@@ -16,6 +16,7 @@
 #include "monitor/devices/checked_state.h"
 #include "monitor/devices/sysctl.h"
 #include "monitor/log.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 #define PCI_ADDRESS   0xcf8
@@ -401,8 +402,8 @@ struct pci_bus *pci_create(struct vm *vm, struct sysctl *sysctl)
 	bus->vm = vm;
 	bus->sysctl = sysctl;
 	memset(bus->by_devfn, NOBODY, sizeof(bus->by_devfn));
-	io_register(vm, &(struct port_range){PCI_ADDRESS, PCI_ADDRESS + 3, 4, address_read, address_write, bus});
-	io_register(vm, &(struct port_range){PCI_DATA, PCI_DATA + 3, 4, data_read, data_write, bus});
+	trace_ports(vm, io_register(vm, &(struct port_range){PCI_ADDRESS, PCI_ADDRESS + 3, 4, address_read, address_write, bus}), REGS_PCI);
+	trace_ports(vm, io_register(vm, &(struct port_range){PCI_DATA, PCI_DATA + 3, 4, data_read, data_write, bus}), REGS_PCI);
 	device_register(vm, &(struct device){"pci", 1, bus, pci_reset, pci_save, pci_load, pci_free});
 	return bus;
 }

@@ -16,6 +16,7 @@
 #include "monitor/devices/checked_state.h"
 #include "monitor/log.h"
 #include "monitor/text.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 #define PIC_MASTER 0x20 /* command; +1: data */
@@ -417,9 +418,9 @@ struct pic *pic_create(struct vm *vm, struct irq intr_out)
 	p->vm = vm;
 	p->intr_out = intr_out;
 	pic_reset(p);
-	io_register(vm, &(struct port_range){PIC_MASTER, PIC_MASTER + 1, 1, pic_read, pic_write, p});
-	io_register(vm, &(struct port_range){PIC_SLAVE, PIC_SLAVE + 1, 1, pic_read, pic_write, p});
-	io_register(vm, &(struct port_range){PIC_ELCR, PIC_ELCR + 1, 1, elcr_read, elcr_write, p});
+	trace_ports(vm, io_register(vm, &(struct port_range){PIC_MASTER, PIC_MASTER + 1, 1, pic_read, pic_write, p}), REGS_PIC);
+	trace_ports(vm, io_register(vm, &(struct port_range){PIC_SLAVE, PIC_SLAVE + 1, 1, pic_read, pic_write, p}), REGS_PIC);
+	trace_ports(vm, io_register(vm, &(struct port_range){PIC_ELCR, PIC_ELCR + 1, 1, elcr_read, elcr_write, p}), REGS_PIC);
 	device_register(vm, &(struct device){"pic", 1, p, pic_reset, pic_save, pic_load, pic_free});
 	return p;
 }

@@ -18,6 +18,7 @@
 #include "monitor/devices/ioapic.h"
 #include "monitor/devices/pic.h"
 #include "monitor/log.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 #define PIT_COUNTER 0x40 /* ..0x42 */
@@ -665,8 +666,8 @@ struct pit *pit_create(struct vm *vm, struct pic *pic)
 	p->edge = NO_EDGE;
 	timer_init(&p->timer, vm, pit_timer, p);
 	pit_reset(p);
-	io_register(vm, &(struct port_range){PIT_COUNTER, PIT_CONTROL, 1, pit_read, pit_write, p});
-	io_register(vm, &(struct port_range){PORT_61, PORT_61, 1, port61_read, port61_write, p});
+	trace_ports(vm, io_register(vm, &(struct port_range){PIT_COUNTER, PIT_CONTROL, 1, pit_read, pit_write, p}), REGS_PIT);
+	trace_ports(vm, io_register(vm, &(struct port_range){PORT_61, PORT_61, 1, port61_read, port61_write, p}), REGS_PIT);
 	device_register(vm, &(struct device){"pit", 3, p, pit_reset, pit_save, pit_load, pit_free});
 	return p;
 }

@@ -14,6 +14,7 @@
 
 #include "monitor/devices/checked_state.h"
 #include "monitor/log.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 #define RTC_INDEX 0x70
@@ -530,7 +531,7 @@ struct rtc *rtc_create(struct vm *vm, struct irq irq)
 	rtc_fill_cmos(r);
 	r->seen_sec = rtc_now(r, &nsec);
 	rtc_write_a(r, r->cmos[REG_A]);
-	io_register(vm, &(struct port_range){RTC_INDEX, RTC_DATA, 1, rtc_read, rtc_write, r});
+	trace_ports(vm, io_register(vm, &(struct port_range){RTC_INDEX, RTC_DATA, 1, rtc_read, rtc_write, r}), REGS_RTC);
 	device_register(vm, &(struct device){"rtc", 1, r, rtc_reset, rtc_save, rtc_load, rtc_free});
 	return r;
 }

@@ -9,6 +9,7 @@
 #include "monitor/devices/checked_state.h"
 #include "monitor/io.h"
 #include "monitor/log.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 #define PORT_92	   0x92
@@ -112,7 +113,7 @@ struct sysctl *sysctl_create(struct vm *vm)
 		fatal("out of memory");
 	c->vm = vm;
 	sysctl_reset(c);
-	io_register(vm, &(struct port_range){PORT_92, PORT_92, 1, port92_read, port92_write, c});
+	trace_ports(vm, io_register(vm, &(struct port_range){PORT_92, PORT_92, 1, port92_read, port92_write, c}), REGS_SYSCTL);
 	device_register(vm, &(struct device){"sysctl", 2, c, sysctl_reset, sysctl_save, sysctl_load, sysctl_free});
 	return c;
 }

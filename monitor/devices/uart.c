@@ -21,6 +21,7 @@
 #include "monitor/devices/checked_state.h"
 #include "monitor/devices/txbuf.h"
 #include "monitor/log.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCR };
@@ -543,6 +544,6 @@ void uart_create(struct vm *vm, const char *name, u16 iobase, struct irq irq, st
 	if (chr)
 		chardev_attach(chr, &(struct chardev_client){u, uart_can_receive, uart_receive, uart_event});
 	uart_reset(u);
-	io_register(vm, &(struct port_range){iobase, iobase + 7, 1, uart_read, uart_write, u});
+	trace_ports(vm, io_register(vm, &(struct port_range){iobase, iobase + 7, 1, uart_read, uart_write, u}), REGS_UART);
 	device_register(vm, &(struct device){name, 2, u, uart_reset, uart_save, uart_load, uart_free});
 }

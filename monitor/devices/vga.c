@@ -11,6 +11,7 @@
 #include "monitor/devices/checked_state.h"
 #include "monitor/devices/vga_state.h"
 #include "monitor/log.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 #define PORT_CRTC_MONO	 0x3b4
@@ -407,7 +408,8 @@ struct vga *vga_create(struct vm *vm)
 	vga_rom_open(g);
 	vga_reset(g);
 	for (size_t i = 0; i < ARRAY_SIZE(ports); i++)
-		io_register(vm, &(struct port_range){ports[i].first, ports[i].last, 1, vga_port_read, vga_port_write, g});
+		trace_ports(vm, io_register(vm, &(struct port_range){ports[i].first, ports[i].last, 1, vga_port_read, vga_port_write, g}),
+			    REGS_VGA);
 	vbe_register(g);
 	vga_memory_register(g);
 	device_register(vm, &(struct device){"vga", 1, g, vga_reset, vga_save, vga_load, vga_free});

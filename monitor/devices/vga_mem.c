@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "monitor/devices/vga_state.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 #define WINDOW	      0xa0000ull
@@ -212,5 +213,6 @@ static void window_write(void *opaque, u64 offset, u32 value, unsigned size)
 
 void vga_memory_register(struct vga *g)
 {
-	mmio_register(&g->vm->mem, &(struct mmio_range){WINDOW, WINDOW_SIZE, window_read, window_write, g});
+	trace_mmio(g->vm, mmio_register(&g->vm->mem, &(struct mmio_range){WINDOW, WINDOW_SIZE, window_read, window_write, g}),
+		   REGS_VGA_MEMORY);
 }

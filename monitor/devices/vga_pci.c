@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "monitor/devices/vga_state.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 #define BAR_MEMORY    0
@@ -94,6 +95,7 @@ void vga_attach_pci(struct vga *g, struct pci_bus *bus)
 	for (size_t i = 0; i < ARRAY_SIZE(config); i++)
 		d->config[config[i].reg] = config[i].value;
 	g->mmio = mmio_register(&g->vm->mem, &(struct mmio_range){MEMORY_NOTHING, REGISTERS, register_read, register_write, g});
+	trace_mmio(g->vm, g->mmio, REGS_VGA_MMIO);
 	d->bar[BAR_MEMORY] = (struct pci_bar){.size = VGA_MEMORY, .prefetchable = true, .map = map_memory};
 	d->bar[BAR_REGISTERS] = (struct pci_bar){.size = REGISTERS, .map = map_registers};
 	if (g->rom) {

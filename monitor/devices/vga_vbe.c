@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "monitor/devices/vga_state.h"
+#include "monitor/trace.h"
 #include "monitor/vm.h"
 
 #define PORT_INDEX  0x1ce
@@ -176,5 +177,5 @@ static void port_write(void *opaque, u16 port, u32 value, unsigned size)
 
 void vbe_register(struct vga *g)
 {
-	io_register(g->vm, &(struct port_range){PORT_INDEX, PORT_DATA_2 + 1, 2, port_read, port_write, g});
+	trace_ports(g->vm, io_register(g->vm, &(struct port_range){PORT_INDEX, PORT_DATA_2 + 1, 2, port_read, port_write, g}), REGS_VGA);
 }

@@ -92,6 +92,10 @@ wrong 'z80' -nographic -kernel "$dir/good" -cpu z80
 wrong 'sse99' -nographic -kernel "$dir/good" -cpu max,+sse99
 wrong 'everything' -nographic -kernel "$dir/good" -d everything
 wrong 'directory' -nographic -kernel "$dir/good" -d int -D "$dir/none/log"
+wrong 'trace:toaster' -nographic -kernel "$dir/good" -d trace:toaster
+wrong 'invalid range' -nographic -kernel "$dir/good" -d exec -dfilter 0x1000
+wrong 'No such file' -nographic -kernel "$dir/good" -kernel-symbols "$dir/none/map"
+wrong 'no symbols of code' -nographic -kernel "$dir/good" -user-symbols "$dir/text"
 wrong 'carrier-pigeon' -nographic -kernel "$dir/good" -serial carrier-pigeon
 wrong 'directory' -nographic -kernel "$dir/good" -serial "file:$dir/none/out"
 wrong "can't find value 'x'" -nographic -device ide-hd,drive=x

@@ -264,6 +264,11 @@ def state(run):
                          ("info", r"^info registers -- ")):
         text = client.do(line)
         run.check(f"{line}: {text[:300]!r}", re.search(wanted, text, re.M))
+    # A profile lasts from `log profile` to a log without it, and stays to be seen; it may be started again.
+    for line, wanted in (("log profile,trace:pic", r"^$"), ("info jit", r"^profile: \d+ samples"), ("log nochain", r"^$"),
+                         ("info jit", r"^TU count +0/"), ("log trace:toaster", r"invalid log item 'trace:toaster'")):
+        text = client.do(line)
+        run.check(f"{line}: {text[:300]!r}", re.search(wanted, text, re.M))
     log = run.path("log")
     client.do("log int,exec")
     client.do(f"logfile {log}")

@@ -21,7 +21,7 @@
 #include "monitor/fpu.h"
 #include "monitor/vcpu.h"
 #include "monitor/vm.h"
-#include "tests/golden/disasm.h"
+#include "translator/disasm.h"
 #include "translator/mode.h"
 #include "translator/translate.h"
 #include "translator/xlate.h"

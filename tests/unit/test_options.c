@@ -392,6 +392,13 @@ static const struct {
 	{"-kernel k -accel bt,lockstep-show=maybe", "invalid property 'lockstep-show'"},
 	{"-kernel k -d nosuch", "invalid log item 'nosuch'"},
 	{"-kernel k -d int,,exec", "invalid log item ''"},
+	{"-kernel k -d trace:nosuch", "invalid log item 'trace:nosuch' (-d help and -d trace:help list them)"},
+	{"-kernel k -d trace:DEVICE", "invalid log item 'trace:DEVICE'"},
+	{"-kernel k -dfilter 5", "invalid range '5'"},
+	{"-kernel k -dfilter 0x1000..0xfff", "invalid range '0x1000..0xfff'"},
+	{"-kernel k -dfilter 1..2,", "invalid range ''"},
+	{"-kernel k -dfilter 1..2,0x100000000..0x100000001", "of 32-bit addresses"},
+	{"-kernel k -dfilter 0..0,1..1,2..2,3..3,4..4,5..5,6..6,7..7,8..8,9..9,1..1,1..1,1..1,1..1,1..1,1..1,1..1", "at most 16 ranges"},
 	{"-kernel k -cpu nosuchcpu", "-cpu: "},
 	{"-kernel k -device e1000", "'e1000' is not a valid device model name"},
 	{"-kernel k -device ide-h,drive=x", "'ide-h' is not a valid device model name"},
@@ -427,8 +434,9 @@ END_TEST
 static const struct {
 	const char *line, *says;
 } questions[] = {
-	{"-h", "-kernel FILE"},	     {"--help", "-append TEXT"}, {"-version", "ringer "}, {"--version", "ringer "},
-	{"-d help", "guest_errors"}, {"-cpu help", "max"},	 {"-M help", "pc"},	  {"-accel help", "bt"},
+	{"-h", "-kernel FILE"},	  {"--help", "-append TEXT"},  {"-version", "ringer "},
+	{"--version", "ringer "}, {"-d help", "guest_errors"}, {"-d trace:help", "trace:lapic"},
+	{"-cpu help", "max"},	  {"-M help", "pc"},	       {"-accel help", "bt"},
 };
 
 START_TEST(help)
