@@ -37,7 +37,8 @@
 #define A20_PAGE     (1u << (20 - PAGE_SHIFT))
 #define AROUND	     16u /* pages looked at around a fault */
 #define HEAT_SLOTS   64u
-#define HEAT_TICKS   1 /* timer interrupts in user code until an address space is hot */
+#define HEAT_TICKS   1	/* timer interrupts in user code until an address space is hot */
+#define CALM_FAULTS  8u /* exceptions between two interrupts, at most, of a program that is past its start */
 #define COOL_NS	     200000000ull
 #define JUDGE_NS     10000000ull
 #define ACTIVITY_NS  10000ull
@@ -104,6 +105,7 @@ struct windows {
 		u32 cr3, ticks;
 		u64 not_before; /* vm time: it has been tried, and cost too much */
 	} heat[HEAT_SLOTS];
+	u64 exceptions; /* at the last tick */
 	u64 guilty[GUILTY_SLOTS];
 	struct blame {
 		u64 insn_pa, tick; /* stats.interrupts */
@@ -949,6 +951,9 @@ void window_tick(struct vcpu *v)
 	struct windows *ws = v->windows;
 	if (v->vm->opt.flavour == FLAVOUR_CHECKED || !(v->cr0 & CR0_PG))
 		return;
+	/* A program that has just been started faults its pages in, and many end before they have them all: that is not heat. */
+	u64 faults = v->stats.exceptions - ws->exceptions;
+	ws->exceptions = v->stats.exceptions;
 	if (v->user_window) {
 		judge(v, v->user_window);
 		return;
@@ -956,6 +961,10 @@ void window_tick(struct vcpu *v)
 	if (v->cpl != 3 || (ws->refused && ws->reserved == !!ws->window[KERNEL_WINDOW].base))
 		return;
 	struct heat *h = heat(v);
+	if (v->vm->opt.flavour == FLAVOUR_AUTO && faults > CALM_FAULTS) {
+		h->ticks = 0;
+		return;
+	}
 	if (v->vm->opt.flavour == FLAVOUR_AUTO && (++h->ticks < HEAT_TICKS || clock_ns(&v->vm->clock) < h->not_before))
 		return;
 	h->ticks = 0;
