@@ -1,9 +1,10 @@
 /*
- * A kernel that prints what firmware and operating systems find when they ask what this machine is: CMOS, the firmware configuration device's
- * directory, the configuration space of every PCI function. tests/firmware/compare.py compares what it prints on Ringer and on QEMU.
+ * A kernel that prints what firmware and operating systems find when they ask what this machine is: CMOS, the firmware configuration
+ * device's directory, the configuration space of every PCI function. tests/firmware/compare.py compares what it prints on Ringer and on
+ * QEMU.
  *
- * With "port" or "mmio" on its command line it reads a port, or a memory-mapped register, without end: it says so, and keeps the tick going,
- * which prints a dot a second.
+ * With "port" or "mmio" on its command line it reads a port, or a memory-mapped register, without end: it says so, and keeps the tick
+ * going, which prints a dot a second.
  */
 #include "guestos/lib/lib.h"
 

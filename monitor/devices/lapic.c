@@ -6,8 +6,8 @@
  *    pair while LINT0 lets it through. update() sees to it, behind every change.
  *  - Time is computed, not counted: the current count follows from `start`; the timer fires at `deadline`, never more often than every
  *    MIN_PERIOD_NS, whatever the guest asks for.
- *  - Remote IRR of LINT0 (bit 14 of its entry) is set from the acceptance of a level-triggered interrupt to the end of it; while it is set the
- *    level is not looked at.
+ *  - Remote IRR of LINT0 (bit 14 of its entry) is set from the acceptance of a level-triggered interrupt to the end of it; while it is set
+ * the level is not looked at.
  *  - After a reset LINT0 is in ExtINT mode and open, and LINT1 in NMI mode, as firmware leaves them, so that a kernel that knows of no APIC
  *    gets its interrupts.
  */
