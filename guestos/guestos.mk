@@ -1,4 +1,4 @@
-# The guest kernels: `make guestos` builds build/guestos/{conformance,shadow,modes,demo,nano,nano16,state,pages}.elf, 32-bit Multiboot ELF files, and
+# The guest kernels: `make guestos` builds build/guestos/{conformance,shadow,modes,demo,nano,nano16,state,pages,machine}.elf, 32-bit Multiboot ELF files, and
 # bios.img, a floppy's or a disk's image that boots by the BIOS.
 
 GB := build/guestos
@@ -10,7 +10,7 @@ GUEST_LIB := $(patsubst guestos/%,$(GB)/%.o,$(wildcard guestos/lib/*.S guestos/l
 GUEST_LDFLAGS := -m32 -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -Wl,-T,guestos/lib/link.ld
 
 guest_objs = $(patsubst guestos/%,$(GB)/%.o,$(wildcard guestos/$(1)/*.c guestos/$(1)/*.S))
-GUEST_KERNELS := conformance shadow modes demo nano nano16 state pages
+GUEST_KERNELS := conformance shadow modes demo nano nano16 state pages machine
 GUEST_OBJS := $(GUEST_LIB) $(foreach k,$(GUEST_KERNELS),$(call guest_objs,$(k)))
 
 guestos: $(GUEST_KERNELS:%=$(GB)/%.elf) $(GB)/bios.img

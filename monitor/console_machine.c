@@ -7,6 +7,7 @@
 #include "cache/tc.h"
 #include "monitor/console_internal.h"
 #include "monitor/devices/acpi_pm.h"
+#include "monitor/devices/lapic.h"
 #include "monitor/devices/i8042.h"
 #include "monitor/devices/vga.h"
 #include "monitor/display/backend.h"
@@ -52,7 +53,7 @@ static void cmd_quit(struct console_call *c)
 static void cmd_nmi(struct console_call *c)
 {
 	if (console_end(c))
-		vcpu_set_event(c->vm->vcpu, EV_NMI);
+		lapic_nmi(c->vm->lapic);
 }
 
 /* ---- the mouse ---- */

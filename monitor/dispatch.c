@@ -141,9 +141,11 @@ static void boot(struct vcpu *v, bool power_on)
 	struct vm *vm = v->vm;
 	struct boot_entry e = {0};
 	static const u32 data = SEG_P | SEG_S | SEG_TYPE_W | SEG_TYPE_A | SEG_DB | SEG_G;
+	bool whole;
 	fpu_save(v);
 	pthread_mutex_lock(&vm->lock);
-	if (power_on || vm->hard_reset || vm->opt.kernel) {
+	whole = power_on || vm->hard_reset || vm->opt.kernel;
+	if (whole) {
 		vm_reset_devices(vm);
 		vcpu_clear_event(v, EV_INTR | EV_NMI);
 	} else {
@@ -158,7 +160,10 @@ static void boot(struct vcpu *v, bool power_on)
 		trace_print("CPU Reset (CPU 0)\n");
 		trace_registers(v);
 	}
-	vcpu_reset(v);
+	if (whole)
+		vcpu_reset(v);
+	else
+		vcpu_init(v);
 	tc_flush(v);
 	loader_load(vm->loader, vm, &e);
 	if (e.firmware)

@@ -280,7 +280,7 @@ static void poll_once(struct vm *vm, u64 min_ns)
 	l->sleeping = true;
 	pthread_mutex_unlock(&vm->lock);
 	ready = ppoll(fds, n + 1, timeout, NULL);
-	pthread_mutex_lock(&vm->lock);
+	vm_lock(vm);
 	l->sleeping = false;
 	if (ready <= 0)
 		return;
@@ -299,7 +299,7 @@ void event_run(struct vm *vm)
 
 	/* Timers are due to the microsecond; the default slack of 50 us would be seen in a guest's clock. */
 	prctl(PR_SET_TIMERSLACK, 1ul, 0, 0, 0);
-	pthread_mutex_lock(&vm->lock);
+	vm_lock(vm);
 	while (!atomic_load(&l->stop)) {
 		bool fired;
 

@@ -138,8 +138,7 @@ static void set_boot_order(struct vm *vm, const char *order)
 	for (unsigned i = 0; i < ARRAY_SIZE(nibble) && order[i]; i++)
 		nibble[i] = boot_nibble(order[i]);
 	rtc_set_cmos(vm->rtc, CMOS_BOOT1, nibble[1] << 4 | nibble[0]);
-	/* Floppies without a boot signature are older than the check for it, and real. */
-	rtc_set_cmos(vm->rtc, CMOS_BOOT2, nibble[2] << 4 | 1);
+	rtc_set_cmos(vm->rtc, CMOS_BOOT2, nibble[2] << 4);
 }
 
 static const char *usual_order(const struct vm *vm)

@@ -133,7 +133,7 @@ u32 io_read(struct vm *vm, u16 port, unsigned size)
 			trace_port(vm, -1, port, size_mask(size), size, false);
 		return size_mask(size);
 	}
-	pthread_mutex_lock(&vm->lock);
+	vm_lock_access(vm);
 	value = read_locked(vm, port, size);
 	pthread_mutex_unlock(&vm->lock);
 	return value;
@@ -146,7 +146,7 @@ void io_write(struct vm *vm, u16 port, u32 value, unsigned size)
 			trace_port(vm, -1, port, value & size_mask(size), size, true);
 		return;
 	}
-	pthread_mutex_lock(&vm->lock);
+	vm_lock_access(vm);
 	write_locked(vm, port, value, size);
 	pthread_mutex_unlock(&vm->lock);
 }

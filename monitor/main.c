@@ -110,7 +110,7 @@ static int watch_signals(struct vm *vm)
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0)
 		fatal("signalfd: %s", strerror(errno));
-	pthread_mutex_lock(&vm->lock);
+	vm_lock(vm);
 	event_watch_fd(vm, fd, POLLIN, on_signal, vm);
 	pthread_mutex_unlock(&vm->lock);
 	return fd;
@@ -202,7 +202,7 @@ int main(int argc, char **argv)
 	vm = set_up(argc, argv);
 	signal_fd = watch_signals(vm);
 	if (vm->opt.start_stopped) {
-		pthread_mutex_lock(&vm->lock);
+		vm_lock(vm);
 		vm_stop(vm, RUNSTATE_PRELAUNCH);
 		pthread_mutex_unlock(&vm->lock);
 	}

@@ -361,7 +361,7 @@ u32 mmio_read(struct vm *vm, u64 pa, unsigned size)
 			trace_memory(vm, -1, pa, size_mask(size), size, false);
 		return size_mask(size);
 	}
-	pthread_mutex_lock(&vm->lock);
+	vm_lock_access(vm);
 	value = read_locked(vm, pa, size);
 	pthread_mutex_unlock(&vm->lock);
 	return value;
@@ -374,7 +374,7 @@ void mmio_write(struct vm *vm, u64 pa, u32 value, unsigned size)
 			trace_memory(vm, -1, pa, value & size_mask(size), size, true);
 		return;
 	}
-	pthread_mutex_lock(&vm->lock);
+	vm_lock_access(vm);
 	write_locked(vm, pa, value, size);
 	pthread_mutex_unlock(&vm->lock);
 }

@@ -77,8 +77,8 @@ void vcpu_free(struct vcpu *v)
 	free(v);
 }
 
-/* SDM Vol. 3A table 9-1 */
-void vcpu_reset(struct vcpu *v)
+/* What a reset and INIT have in common. */
+static void start_over(struct vcpu *v)
 {
 	memset(v->regs, 0, sizeof(v->regs));
 	v->regs[REG_EDX] = cpu_signature(v->model);
@@ -89,23 +89,37 @@ void vcpu_reset(struct vcpu *v)
 			    i < SEG_LDTR ? SEG_P | SEG_S | SEG_TYPE_W | SEG_TYPE_A : SEG_P | (i == SEG_TR ? DESC_TSS32_BUSY : DESC_LDT));
 	segment_set(v, SEG_CS, 0xf000, 0xffff0000u, 0xffff, SEG_P | SEG_S | SEG_TYPE_CODE | SEG_TYPE_R | SEG_TYPE_A);
 	v->cpl = 0;
-	v->cr0 = CR0_CD | CR0_NW | CR0_ET;
 	v->cr2 = v->cr3 = v->cr4 = 0;
 	memset(v->pdpte, 0, sizeof(v->pdpte));
 	memset(v->dr, 0, sizeof(v->dr));
 	v->dr[6] = 0xffff0ff0u;
 	v->dr[7] = 0x400;
 	v->gdtr = v->idtr = (struct table_register){0, 0xffff};
-	msr_reset(v);
+	v->efer = 0; /* with CR0.PG and CR4.PAE; the SDM is silent, AMD's manual (Vol. 2 table 14-1) is not */
 	v->shadow = SHADOW_NONE;
-	v->nmi_blocked = v->halted = v->shutdown = v->ignne = false;
-	v->fpu_hidden = 0;
+	v->nmi_blocked = v->halted = v->shutdown = false;
 	v->pending.vector = -1;
 	v->pending_db = 0;
 	v->delivering = -1;
 	v->single_once = v->no_step_trap = false;
-	fpu_reset(v);
 	mmu_flush_all(v);
+}
+
+void vcpu_reset(struct vcpu *v)
+{
+	start_over(v);
+	v->cr0 = CR0_CD | CR0_NW | CR0_ET;
+	v->ignne = false;
+	v->fpu_hidden = 0;
+	msr_reset(v);
+	fpu_reset(v);
+}
+
+void vcpu_init(struct vcpu *v)
+{
+	start_over(v);
+	v->cr0 = (v->cr0 & (CR0_CD | CR0_NW)) | CR0_ET;
+	fpu_show_errors(v);
 }
 
 /* Makes translated code leave at its next safepoint: cross-page and indirect transfers miss, backward branches touch the poll page. Lock

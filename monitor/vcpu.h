@@ -188,6 +188,11 @@ void vcpu_do_work(struct vcpu *v);
 void vcpu_run(struct vcpu *v);
 /* Architectural reset state, SDM Vol. 3A table 9-1; then the loader's entry state is applied by the caller. */
 void vcpu_reset(struct vcpu *v);
+/*
+ * INIT, the same table's last column: as a reset, but x87, MMX and SSE state, the MSRs (TSC, MTRRs, PAT, SYSENTER, APIC base) and CR0's CD
+ * and NW stay as they are.
+ */
+void vcpu_init(struct vcpu *v);
 /* Saves the guest's FPU state into v->fx and gives the host its own control words back; no-op when it is there already. */
 void fpu_save(struct vcpu *v);
 /*

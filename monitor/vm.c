@@ -17,6 +17,7 @@ int vm_init(struct vm *vm, u64 ram_size)
 	int err;
 
 	pthread_mutex_init(&vm->lock, NULL);
+	pthread_mutex_init(&vm->turn, NULL);
 	if (vm->opt.lockstep)
 		clock_init_virtual(&vm->clock);
 	else
@@ -29,8 +30,10 @@ int vm_init(struct vm *vm, u64 ram_size)
 		else
 			runstate_init(vm);
 	}
-	if (err)
+	if (err) {
+		pthread_mutex_destroy(&vm->turn);
 		pthread_mutex_destroy(&vm->lock);
+	}
 	return err;
 }
 
@@ -39,7 +42,23 @@ void vm_free(struct vm *vm)
 	runstate_free(vm);
 	event_free(vm);
 	memory_free(&vm->mem);
+	pthread_mutex_destroy(&vm->turn);
 	pthread_mutex_destroy(&vm->lock);
+}
+
+void vm_lock(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->turn);
+	atomic_store(&vm->wanted, true);
+	pthread_mutex_lock(&vm->lock);
+	atomic_store(&vm->wanted, false);
+	pthread_mutex_unlock(&vm->turn);
+}
+
+void vm_let_pass(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->turn);
+	pthread_mutex_unlock(&vm->turn);
 }
 
 void vm_request_exit(struct vm *vm, enum vm_exit why, int status)

@@ -56,6 +56,8 @@ struct vm {
 	struct run run;
 
 	pthread_mutex_t lock; /* devices, timers, fd watches, ports */
+	pthread_mutex_t turn; /* held by who waits for the lock as vm_lock does; never waited for with the lock held */
+	_Atomic bool wanted;  /* somebody does */
 	struct port_range ports[MAX_PORT_RANGES];
 	unsigned port_count;
 	bool port_nowhere[MAX_PORT_RANGES]; /* ranges that claim no port now */
@@ -91,6 +93,21 @@ struct vm {
  */
 int vm_init(struct vm *vm, u64 ram_size);
 void vm_free(struct vm *vm);
+
+/*
+ * Takes the lock for another thread than the vCPU's: before that may take it again for its next access to a device. A guest that accesses
+ * one without end would else have it back each time before a thread that waits is awake.
+ */
+void vm_lock(struct vm *vm);
+/* Waits for those to have had their turn. */
+void vm_let_pass(struct vm *vm);
+/* Takes the lock for one access to a device. vCPU thread. */
+static inline void vm_lock_access(struct vm *vm)
+{
+	if (unlikely(atomic_load_explicit(&vm->wanted, memory_order_relaxed)))
+		vm_let_pass(vm);
+	pthread_mutex_lock(&vm->lock);
+}
 
 /* Asks for the machine to end; the first caller wins. Any thread, with or without the lock, async-signal-safe. */
 void vm_request_exit(struct vm *vm, enum vm_exit why, int status);

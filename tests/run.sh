@@ -60,6 +60,7 @@ suite guestos-firmware guestos/run.sh "$ringer" -bios bios-256k.bin -accel bt,ve
 suite cli tests/cli/run.sh "$ringer"
 suite trace python3 tests/trace/run.py --runner "$ringer"
 suite firmware tests/firmware/run.py "$ringer"
+suite compare tests/firmware/compare.py "$ringer"
 suite fuzz tests/fuzz/run.sh
 suite diff make --no-print-directory MODE="$mode" diff
 if scripts/fetch-guests.sh && scripts/mkinitramfs.sh; then

@@ -714,7 +714,7 @@ void fdc_change(struct fdc *f, int drive, struct block *block)
 		fdc_abort(f);
 	}
 	d->block = block;
-	d->format = block ? format_of(block_sectors(block)) : format_1440;
+	d->format = block ? format_of(block_sectors(block)) : format_2880;
 	d->changed = true;
 	block_close(old);
 }
@@ -735,7 +735,7 @@ struct fdc *fdc_create(struct vm *vm, struct dma8237 *dma, struct irq irq, const
 	for (unsigned i = 0; i < 2; i++) {
 		f->drive[i].present = drives[i].present;
 		f->drive[i].block = drives[i].block;
-		f->drive[i].format = drives[i].block ? format_of(block_sectors(drives[i].block)) : format_1440;
+		f->drive[i].format = drives[i].block ? format_of(block_sectors(drives[i].block)) : format_2880;
 	}
 	dma8237_attach(dma, FDC_DMA, fdc_dma_ready, f);
 	fdc_reset(f);

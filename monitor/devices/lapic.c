@@ -6,7 +6,10 @@
  *    pair while LINT0 lets it through. update() sees to it, behind every change.
  *  - Time is computed, not counted: the current count follows from `start`; the timer fires at `deadline`, never more often than every
  *    MIN_PERIOD_NS, whatever the guest asks for.
- *  - After a reset LINT0 is in ExtINT mode and open, as firmware leaves it, so that a kernel that knows of no APIC gets its interrupts.
+ *  - Remote IRR of LINT0 (bit 14 of its entry) is set from the acceptance of a level-triggered interrupt to the end of it; while it is set
+ * the level is not looked at.
+ *  - After a reset LINT0 is in ExtINT mode and open, and LINT1 in NMI mode, as firmware leaves them, so that a kernel that knows of no APIC
+ *    gets its interrupts.
  */
 #include "monitor/devices/lapic.h"
 
@@ -45,6 +48,8 @@ enum { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_CO
 #define SVR_ENABLE	0x100u
 #define SVR_WRITABLE	0x3ffu
 #define LVT_MASKED	0x10000u
+#define LVT_LEVEL	0x8000u
+#define LVT_REMOTE	0x4000u /* LINT0 only, read-only */
 #define LVT_MODE(x)	((x) >> 8 & 7)
 #define TIMER_MODE(x)	((x) >> 17 & 3)
 #define ESR_SEND_VECTOR 0x20u
@@ -164,6 +169,11 @@ bool lapic_waits(const struct lapic *l, u8 vector)
 
 static void error(struct lapic *l, u32 bit);
 
+/*
+ * A message or a local interrupt arrives, SDM Vol. 3A 10.5.1 and 10.6.1. NMI and INIT are taken by an APIC that software has disabled, too
+ * (10.4.7.2). INIT makes the bootstrap processor, which this one is, execute from the reset vector again, and not wait for a start-up
+ * message (8.4.2): none ever finds it waiting.
+ */
 static void accept(struct lapic *l, u8 mode, u8 vector, bool level)
 {
 	switch (mode) {
@@ -182,8 +192,15 @@ static void accept(struct lapic *l, u8 mode, u8 vector, bool level)
 	case APIC_NMI:
 		irq_set(&l->nmi_out, 1);
 		break;
+	case APIC_INIT:
+		vm_request_reset(l->vm);
+		break;
+	case APIC_STARTUP:
+		break;
+	case APIC_SMI:
+		log_to(LOG_UNIMP, "lapic: an SMI is ignored: there is no system management mode");
+		break;
 	default:
-		/* The one processor cannot be started, and there is no system management mode. */
 		log_to(LOG_GUEST_ERRORS, "lapic: a message of mode %u is ignored", mode);
 		break;
 	}
@@ -195,6 +212,30 @@ static void local_interrupt(struct lapic *l, int which, bool level)
 
 	if (!(lvt & LVT_MASKED))
 		accept(l, which == LVT_TIMER || which == LVT_ERROR ? APIC_FIXED : LVT_MODE(lvt), (u8)lvt, level);
+}
+
+/*
+ * Of LINT0 only the fixed mode knows levels: NMI, INIT and SMI are edges whatever the entry says (SDM Vol. 3A 10.5.1), and ExtINT is
+ * lapic_takes_pic's.
+ */
+static bool lint0_by_level(const struct lapic *l)
+{
+	u32 lvt = l->lvt[LVT_LINT0];
+
+	return (lvt & LVT_LEVEL) && LVT_MODE(lvt) == APIC_FIXED;
+}
+
+/* LINT0 may owe a level-triggered interrupt: the line has risen, the entry was written, or the last one has ended. */
+static void sense_lint0(struct lapic *l)
+{
+	u32 lvt = l->lvt[LVT_LINT0];
+
+	if (!l->lint0 || !global_enable(l) || !lint0_by_level(l) || (lvt & (LVT_MASKED | LVT_REMOTE)))
+		return;
+	/* An illegal vector is not accepted, and will not be ended. */
+	if ((u8)lvt >= 16)
+		l->lvt[LVT_LINT0] |= LVT_REMOTE;
+	local_interrupt(l, LVT_LINT0, true);
 }
 
 static void error(struct lapic *l, u32 bit)
@@ -230,7 +271,9 @@ static void set_lint0(void *opaque, int line, int level)
 
 	(void)line;
 	l->lint0 = level != 0;
-	if (rises && global_enable(l) && LVT_MODE(l->lvt[LVT_LINT0]) != APIC_EXTINT)
+	if (rises && lint0_by_level(l))
+		sense_lint0(l);
+	else if (rises && global_enable(l) && LVT_MODE(l->lvt[LVT_LINT0]) != APIC_EXTINT)
 		local_interrupt(l, LVT_LINT0, false);
 	update(l);
 }
@@ -238,6 +281,14 @@ static void set_lint0(void *opaque, int line, int level)
 struct irq lapic_lint0(struct lapic *l)
 {
 	return (struct irq){set_lint0, l, 0};
+}
+
+void lapic_nmi(struct lapic *l)
+{
+	if (global_enable(l))
+		local_interrupt(l, LVT_LINT1, false);
+	else
+		irq_set(&l->nmi_out, 1);
 }
 
 void lapic_set_pic(struct lapic *l, struct pic *pic)
@@ -435,11 +486,21 @@ static void end_of_interrupt(struct lapic *l)
 	if (vector < 0)
 		return;
 	set_bit(l->isr, (u8)vector, false);
-	if (l->tmr[vector / 32] >> vector % 32 & 1 && l->eoi)
-		l->eoi(l->eoi_opaque, (u8)vector);
+	if (l->tmr[vector / 32] >> vector % 32 & 1) {
+		if ((l->lvt[LVT_LINT0] & LVT_REMOTE) && (u8)l->lvt[LVT_LINT0] == vector) {
+			l->lvt[LVT_LINT0] &= ~LVT_REMOTE;
+			sense_lint0(l);
+		}
+		if (l->eoi)
+			l->eoi(l->eoi_opaque, (u8)vector);
+	}
 	update(l);
 }
 
+/*
+ * ICR was written. Which combinations there are: SDM Vol. 3A tables 10-3 and 10-4; what these call undefined (other modes than fixed by a
+ * shorthand that means this processor) is delivered. Whatever the level bit says, messages are edges.
+ */
 static void send(struct lapic *l)
 {
 	u8 vector = (u8)l->icr, mode = l->icr >> 8 & 7;
@@ -450,7 +511,11 @@ static void send(struct lapic *l)
 		return;
 	}
 	if (level && !(l->icr & ICR_ASSERT))
-		return; /* the end of an INIT */
+		return; /* the de-assertion of INIT, which means nothing to a single processor, or not a valid message */
+	if (mode == APIC_EXTINT || mode == 3) {
+		log_to(LOG_GUEST_ERRORS, "lapic: ICR %#x: reserved delivery mode", l->icr);
+		return;
+	}
 	switch (l->icr >> 18 & 3) {
 	case 0:
 		lapic_message(l, (u8)(l->icr2 >> 24), l->icr & ICR_LOGICAL, mode, vector, false);
@@ -471,7 +536,11 @@ static void write_lvt(struct lapic *l, int which, u32 value)
 	if (which == LVT_TIMER)
 		set_timer_lvt(l, value);
 	else
-		l->lvt[which] = value;
+		l->lvt[which] = value | (l->lvt[which] & LVT_REMOTE);
+	/* Remote IRR means something in level-triggered fixed mode only. */
+	if (which == LVT_LINT0 && !lint0_by_level(l))
+		l->lvt[which] &= ~LVT_REMOTE;
+	sense_lint0(l);
 	update(l);
 }
 
@@ -574,6 +643,7 @@ static void lapic_reset(void *opaque)
 	for (int i = 0; i < LVT_COUNT; i++)
 		l->lvt[i] = LVT_MASKED;
 	l->lvt[LVT_LINT0] = APIC_EXTINT << 8;
+	l->lvt[LVT_LINT1] = APIC_NMI << 8;
 	l->start = l->tsc_deadline = 0;
 	l->deadline = NO_DEADLINE;
 	l->lint0 = false;
@@ -636,7 +706,7 @@ static void lapic_load(void *opaque, struct state *s)
 	}
 	for (int i = 0; i < LVT_COUNT; i++) {
 		n.lvt[i] = state_get_u32(s);
-		if (n.lvt[i] & ~(lvt_writable[i] | LVT_MASKED))
+		if (n.lvt[i] & ~(lvt_writable[i] | LVT_MASKED | (i == LVT_LINT0 ? LVT_REMOTE : 0)))
 			s->error = true;
 	}
 	n.start = state_get_u64_max(s, 1ull << 60);

@@ -27,6 +27,11 @@ struct lapic *lapic_create(struct vm *vm, struct irq intr_out, struct irq nmi_ou
 void lapic_init(struct lapic *l);
 /* The LINT0 pin: what the 8259 pair's INTR drives. */
 struct irq lapic_lint0(struct lapic *l);
+/*
+ * A pulse at the LINT1 pin, where the board's NMI arrives: what comes of it is LINT1's entry's business, or while the APIC is off (base
+ * address register) an NMI.
+ */
+void lapic_nmi(struct lapic *l);
 /* Where ExtINT interrupts get their vector. Start-up. */
 void lapic_set_pic(struct lapic *l, struct pic *pic);
 /* Who is told of the end of level-triggered interrupts. Start-up. */

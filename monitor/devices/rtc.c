@@ -35,6 +35,7 @@
 #define REG_C	      0x0c
 #define REG_D	      0x0d
 #define REG_CENTURY   0x32
+#define REG_CENTURY2  0x37 /* the same, where the PS/2 has it */
 
 #define A_UIP	   0x80
 #define A_DV	   0x70
@@ -326,10 +327,17 @@ static void rtc_write_time(struct rtc *r, u8 reg, u8 value)
 	rtc_adopt(r);
 }
 
+static u8 selected(const struct rtc *r)
+{
+	u8 reg = r->index & 0x7f;
+
+	return reg == REG_CENTURY2 ? REG_CENTURY : reg;
+}
+
 static void rtc_write(void *opaque, u16 port, u32 value, unsigned size)
 {
 	struct rtc *r = opaque;
-	u8 reg = r->index & 0x7f;
+	u8 reg = selected(r);
 
 	(void)size;
 	if (port == RTC_INDEX) {
@@ -369,7 +377,7 @@ static u8 rtc_read_c(struct rtc *r)
 static u32 rtc_read(void *opaque, u16 port, unsigned size)
 {
 	struct rtc *r = opaque;
-	u8 reg = r->index & 0x7f;
+	u8 reg = selected(r);
 	u32 nsec;
 	s64 sec;
 
@@ -417,7 +425,7 @@ static void rtc_fill_cmos(struct rtc *r)
 	r->cmos[REG_A] = 0x26;
 	r->cmos[REG_B] = B_24H;
 	r->cmos[REG_D] = D_VRT;
-	r->cmos[CMOS_EQUIP] = 0x02; /* a coprocessor; neither diskette nor display */
+	r->cmos[CMOS_EQUIP] = 0x06; /* a coprocessor, a mouse; neither diskette nor display */
 	put_le16(r->cmos + CMOS_BASE, MIN(m->low_size >> 10, 640));
 	put_le16(r->cmos + CMOS_EXT, m->low_size > 1 << 20 ? MIN((m->low_size >> 10) - 1024, 63 * 1024) : 0);
 	put_le16(r->cmos + CMOS_EXT2, r->cmos[CMOS_EXT] | r->cmos[CMOS_EXT + 1] << 8);

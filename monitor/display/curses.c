@@ -61,7 +61,7 @@ static void type_key(struct curses *c, u16 code, unsigned mods)
 
 	if (!code)
 		return;
-	pthread_mutex_lock(&c->vm->lock);
+	vm_lock(c->vm);
 	for (unsigned i = 0; i < ARRAY_SIZE(held); i++)
 		if (mods & held[i].mod)
 			i8042_key(c->vm->keyboard, held[i].code, true);

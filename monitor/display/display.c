@@ -34,7 +34,7 @@ struct display {
 
 void display_snapshot(struct vm *vm, struct vga_view *v)
 {
-	pthread_mutex_lock(&vm->lock);
+	vm_lock(vm);
 	vga_snapshot(vm->vga, v);
 	pthread_mutex_unlock(&vm->lock);
 }
@@ -49,7 +49,7 @@ void display_wait_for_keyboard(struct vm *vm, unsigned *stalled)
 	for (;; ++*stalled) {
 		bool ready;
 
-		pthread_mutex_lock(&vm->lock);
+		vm_lock(vm);
 		ready = i8042_key_ready(vm->keyboard);
 		pthread_mutex_unlock(&vm->lock);
 		if (ready)
@@ -147,7 +147,7 @@ void display_open(struct vm *vm)
 		fatal("out of memory");
 	d->vm = vm;
 	vm->display = d;
-	pthread_mutex_lock(&vm->lock);
+	vm_lock(vm);
 	for (unsigned i = 0; i < vm->opt.shot_count; i++) {
 		struct shot *s = &d->shots[i];
 
@@ -174,7 +174,7 @@ void display_close(struct vm *vm)
 		curses_close(d->curses);
 	if (d->vnc)
 		vnc_close(d->vnc);
-	pthread_mutex_lock(&vm->lock);
+	vm_lock(vm);
 	for (unsigned i = 0; i < vm->opt.shot_count; i++) {
 		timer_del(&d->shots[i].timer);
 		if (d->shots[i].option->at_end && !d->shots[i].taken)

@@ -65,7 +65,7 @@ static void on_key(rfbBool down, rfbKeySym keysym, rfbClientPtr client)
 		return;
 	if (down)
 		display_wait_for_keyboard(v->vm, &v->stalled);
-	pthread_mutex_lock(&v->vm->lock);
+	vm_lock(v->vm);
 	other = down && keysym_is_text(keysym) && shift != v->shift;
 	if (other)
 		press(v, KEY_CODE_SHIFT, shift);
@@ -85,7 +85,7 @@ static void on_pointer(int mask, int x, int y, rfbClientPtr client)
 	int wheel = (pressed & 16 ? 1 : 0) - (pressed & 8 ? 1 : 0);
 	u8 buttons = (u8)((mask & 1) | (mask & 4) >> 1 | (mask & 2) << 1);
 
-	pthread_mutex_lock(&v->vm->lock);
+	vm_lock(v->vm);
 	i8042_mouse(v->vm->keyboard, x - v->x, v->y - y, wheel, buttons);
 	pthread_mutex_unlock(&v->vm->lock);
 	v->x = x;

@@ -17,6 +17,7 @@ import tty
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
 import harness  # noqa: E402
+import rfb  # noqa: E402
 from harness import BOOT, GUESTS, ROOT, contents, wait_until  # noqa: E402
 from machine import PROMPT, Failure  # noqa: E402
 from rfb import read_png  # noqa: E402
@@ -314,6 +315,44 @@ def stop_and_cont(run):
     machine.expect("Linux version", BOOT)
     client.send("q\n")
     run.check("exit status", machine.wait(20) == 0)
+
+
+@suite.case
+def hammering_guest(run):
+    """A guest that does nothing but read a device's register, without end, keeps nobody else from his turn."""
+    for how in ("port", "mmio"):
+        for flavour in ("checked", "direct"):
+            name = f"{how}, {flavour}"
+            port = harness.free_port()
+            options = ["-m", "64", "-kernel", f"{ROOT}/build/guestos/machine.elf", "-append", how, "-accel", f"bt,flavour={flavour}", "-vnc",
+                       f":{port - 5900}", "-monitor", run.socket_option(how + flavour)]
+            for end in ("Ctrl-A x", "SIGTERM"):
+                machine = run.start(["-nographic"] + options, terminal=True)
+                machine.expect("reading a ", 30)
+                machine.expect(r"\.\.", 30)  # two seconds of the guest's
+                client = Client(run.path(how + flavour))
+                worst = 0
+                for _ in range(200):
+                    begin = time.monotonic()
+                    client.do("info version")
+                    worst = max(worst, time.monotonic() - begin)
+                run.check(f"{name}: the console answers within 0.3 s, not {worst:.2f}", worst < 0.3)
+                begin = time.monotonic()
+                viewer = rfb.Client(port)
+                viewer.request()
+                run.check(f"{name}: VNC has a picture", viewer.receive() > 0)
+                seconds = time.monotonic() - begin
+                run.check(f"{name}: within 1 s, not {seconds:.2f}", seconds < 1)
+                machine.expect(r"\.", 5)
+                begin = time.monotonic()
+                if end == "SIGTERM":
+                    machine.kill()
+                else:
+                    machine.send("\x01x")
+                status = machine.wait(10)
+                seconds = time.monotonic() - begin
+                run.check(f"{name}: {end} ends it with its status, not {status}", status == (143 if end == "SIGTERM" else 0))
+                run.check(f"{name}: {end} ends it within 1 s, not {seconds:.2f}", seconds < 1)
 
 
 @suite.case

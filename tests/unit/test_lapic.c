@@ -36,9 +36,24 @@ static struct lapic *lapic;
 static struct ioapic *ioapic;
 static struct pic *pic;
 
+/* An NMI is a pulse. */
+static void nmi_pulse(void *opaque, int line, int level)
+{
+	struct wire *w = opaque;
+
+	wire_set(w, line, level);
+	w->level = 0;
+}
+
+/* Whether the processor was to be reset since the last call, under -no-reboot. */
+static bool init_asked(void)
+{
+	return atomic_exchange(&rig->vm->exit_reason, VM_RUNNING) == VM_REBOOT;
+}
+
 static void build(struct rig *r)
 {
-	lapic = lapic_create(r->vm, wire_irq(&intr_pin), wire_irq(&nmi_pin));
+	lapic = lapic_create(r->vm, wire_irq(&intr_pin), (struct irq){nmi_pulse, &nmi_pin, 0});
 	pic = pic_create(r->vm, lapic_lint0(lapic));
 	lapic_set_pic(lapic, pic);
 	ioapic = ioapic_create(r->vm, lapic, pic);
@@ -220,6 +235,165 @@ START_TEST(errors)
 	out(ICR, 0x40005);
 	out(ESR, 0);
 	ck_assert_uint_eq(in(ESR), 0x20);
+}
+END_TEST
+
+/*
+ * Every delivery mode, to this processor by each way that there is: by its physical ID, flat and cluster logical, broadcast, shorthands. A
+ * level de-assertion is no message at all. SDM Vol. 3A tables 10-3 and 10-4.
+ */
+START_TEST(delivery_modes)
+{
+	static const struct {
+		u32 dfr, icr, icr2;
+		bool here;
+	} ways[] = {
+		{0xffffffff, 0x00000, 0x00000000, true},  {0xffffffff, 0x00800, 0x82000000, true},
+		{0x0fffffff, 0x00800, 0x82000000, true},  {0xffffffff, 0x00000, 0xff000000, true},
+		{0xffffffff, 0x00800, 0xff000000, true},  {0xffffffff, 0x40000, 0x00000000, true},
+		{0xffffffff, 0x80000, 0x00000000, true},  {0xffffffff, 0xc0000, 0x00000000, false},
+		{0xffffffff, 0x00000, 0x03000000, false}, {0x0fffffff, 0x00800, 0x72000000, false},
+		{0x0fffffff, 0x00800, 0x81000000, false},
+	};
+	unsigned nmis = 0;
+
+	rig->vm->opt.no_reboot = true;
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+		for (u32 mode = 0; mode < 8; mode++) {
+			for (u32 level = 0; level < 4; level++) { /* bit 0: assert, bit 1: level-triggered */
+				bool sent = ways[i].here && level != 2, fixed = mode == APIC_FIXED || mode == APIC_LOWEST;
+
+				out(SVR, 0x1ff);
+				out(LDR, 0x82000000);
+				out(DFR, ways[i].dfr);
+				out(ICR2, ways[i].icr2);
+				out(ICR, ways[i].icr | level << 14 | mode << 8 | 0x41);
+				nmis += sent && mode == APIC_NMI;
+				ck_assert_msg(intr() == (sent && fixed), "way %zu, mode %u, level %u", i, mode, level);
+				ck_assert_int_eq(ack(), sent && fixed ? 0x41 : -1);
+				ck_assert_uint_eq(in(TMR + 0x20) & 2, 0);
+				out(EOI, 0);
+				ck_assert_uint_eq(nmi_pin.rises, nmis);
+				ck_assert(init_asked() == (sent && mode == APIC_INIT));
+			}
+		}
+	}
+	/* Vectors of modes that have none are no errors. */
+	out(ICR, 0x40000 | APIC_NMI << 8);
+	out(ESR, 0);
+	ck_assert_uint_eq(in(ESR), 0);
+	/* Disabled by software it takes NMI and INIT all the same. */
+	out(SVR, 0xff);
+	out(ICR2, 0);
+	out(ICR, 0x4000 | APIC_INIT << 8);
+	ck_assert(init_asked());
+	out(ICR, 0x4000 | APIC_NMI << 8);
+	ck_assert_uint_eq(nmi_pin.rises, nmis + 2);
+}
+END_TEST
+
+static void nmi_line(void)
+{
+	rig_lock(rig);
+	lapic_nmi(lapic);
+	rig_unlock(rig);
+}
+
+static void lint0(int level)
+{
+	struct irq irq = lapic_lint0(lapic);
+
+	rig_lock(rig);
+	irq_set(&irq, level);
+	rig_unlock(rig);
+}
+
+/* The pins in every mode that an entry can have, masked and not, SDM Vol. 3A 10.5.1. */
+START_TEST(local_pins)
+{
+	nmi_line(); /* as after a reset */
+	ck_assert_uint_eq(nmi_pin.rises, 1);
+	out(SVR, 0x1ff);
+	rig->vm->opt.no_reboot = true;
+	for (u32 mode = 0; mode < 8; mode++) {
+		bool fixed = mode == APIC_FIXED;
+		unsigned nmis;
+
+		if (mode == APIC_LOWEST || mode == 3 || mode == 6)
+			continue; /* reserved */
+		for (u32 masked = 0; masked < 2; masked++) {
+			nmis = nmi_pin.rises;
+			out(LINT1, masked << 16 | mode << 8 | 0x52);
+			nmi_line();
+			ck_assert_int_eq(ack(), fixed && !masked ? 0x52 : -1);
+			out(EOI, 0);
+			ck_assert_uint_eq(nmi_pin.rises, nmis + (mode == APIC_NMI && !masked));
+			ck_assert(init_asked() == (mode == APIC_INIT && !masked));
+			out(LINT1, 0x10000);
+
+			nmis = nmi_pin.rises;
+			out(LINT0, masked << 16 | mode << 8 | 0x53);
+			lint0(1);
+			ck_assert_uint_eq(nmi_pin.rises, nmis + (mode == APIC_NMI && !masked));
+			ck_assert(init_asked() == (mode == APIC_INIT && !masked));
+			if (mode == APIC_EXTINT)
+				ck_assert(intr() == !masked); /* by the 8259 pair, which has the vector */
+			else
+				ck_assert_int_eq(ack(), fixed && !masked ? 0x53 : -1);
+			lint0(0);
+			ck_assert(!intr());
+			out(EOI, 0);
+			out(LINT0, 0x10000);
+		}
+	}
+	/* While the APIC is off the pins are INTR and NMI. */
+	rig_lock(rig);
+	lapic_set_base(lapic, LAPIC_BASE);
+	rig_unlock(rig);
+	nmi_line();
+	ck_assert_uint_eq(nmi_pin.rises, 4);
+}
+END_TEST
+
+/* Fixed and level-triggered: one interrupt for each time that the line is found high, remote IRR between acceptance and end. */
+START_TEST(lint0_level)
+{
+	out(SVR, 0x1ff);
+	out(LINT0, 0x8053);
+	lint0(1);
+	ck_assert_uint_eq(in(LINT0), 0xc053);
+	ck_assert_uint_eq(in(TMR + 0x20), 1u << 0x13);
+	ck_assert_int_eq(ack(), 0x53);
+	lint0(0);
+	lint0(1);
+	out(LINT0, 0x8053); /* remote IRR is not written */
+	ck_assert_uint_eq(in(LINT0), 0xc053);
+	ck_assert(!intr());
+	out(EOI, 0); /* and is still high */
+	ck_assert_int_eq(ack(), 0x53);
+	ck_assert_uint_eq(in(LINT0), 0xc053);
+	lint0(0);
+	out(EOI, 0);
+	ck_assert_uint_eq(in(LINT0), 0x8053);
+	ck_assert_int_eq(ack(), -1);
+	/* Masked, it waits. */
+	out(LINT0, 0x18053);
+	lint0(1);
+	ck_assert(!intr());
+	out(LINT0, 0x8053);
+	ck_assert_int_eq(ack(), 0x53);
+	out(LINT0, 0x10053);
+	ck_assert_uint_eq(in(LINT0), 0x10053);
+	out(EOI, 0);
+	lint0(0);
+	/* An illegal vector is an error and no interrupt. */
+	out(ESR, 0);
+	out(LINT0, 0x8003);
+	lint0(1);
+	out(ESR, 0);
+	ck_assert_uint_eq(in(ESR), 0x40);
+	ck_assert_uint_eq(in(LINT0), 0x8003);
+	ck_assert(!intr());
 }
 END_TEST
 
@@ -514,6 +688,9 @@ Suite *lapic_suite(void)
 	tcase_add_test(t, priorities);
 	tcase_add_test(t, destinations);
 	tcase_add_test(t, errors);
+	tcase_add_test(t, delivery_modes);
+	tcase_add_test(t, local_pins);
+	tcase_add_test(t, lint0_level);
 	tcase_add_test(t, local_vectors);
 	tcase_add_test(t, ioapic_registers);
 	tcase_add_test(t, timer_one_shot);

@@ -85,6 +85,17 @@ START_TEST(formats)
 }
 END_TEST
 
+/* The second century byte is the first; the equipment byte has a coprocessor and a mouse. */
+START_TEST(for_firmware)
+{
+	ck_assert_uint_eq(reg(0x37), reg(0x32));
+	set_reg(0x37, 0x19);
+	ck_assert_uint_eq(reg(0x32), 0x19);
+	ck_assert_uint_eq(reg(0x37), 0x19);
+	ck_assert_uint_eq(reg(0x14), 0x06);
+}
+END_TEST
+
 START_TEST(setting)
 {
 	static const u8 values[][2] = {{0x00, 0x30}, {0x02, 0x45}, {0x04, 0x23}, {0x07, 0x31},
@@ -315,6 +326,7 @@ Suite *rtc_suite(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, formats);
 	tcase_add_test(t, setting);
+	tcase_add_test(t, for_firmware);
 	tcase_add_test(t, update_in_progress);
 	tcase_add_test(t, periodic);
 	tcase_add_test(t, update_ended);

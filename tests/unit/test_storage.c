@@ -39,7 +39,7 @@ START_TEST(cmos_and_places)
 {
 	struct rig *r = machine(true);
 
-	ck_assert_uint_eq(cmos(r, 0x10), 0x43); /* A, always there, takes 1.44M; B is a 720K drive */
+	ck_assert_uint_eq(cmos(r, 0x10), 0x53); /* A, always there, takes 2.88M; B is a 720K drive */
 	ck_assert_uint_eq(cmos(r, 0x12), 0xf0);
 	ck_assert_uint_eq(cmos(r, 0x14) & 0xc1, 0x41);
 	ck_assert_uint_eq(cmos(r, 0x19), 47);
@@ -54,7 +54,7 @@ START_TEST(cmos_and_places)
 	ck_assert_uint_eq(in8(r, 0x175), 0xeb);
 	rig_free(r);
 	r = machine(false);
-	ck_assert_uint_eq(cmos(r, 0x10), 0x40);
+	ck_assert_uint_eq(cmos(r, 0x10), 0x50);
 	ck_assert_uint_eq(cmos(r, 0x12), 0);
 	ck_assert_uint_eq(in8(r, 0x175), 0xeb);
 	rig_free(r);

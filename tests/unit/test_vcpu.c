@@ -263,6 +263,52 @@ START_TEST(reset_state)
 }
 END_TEST
 
+/* INIT keeps what a reset does not: SDM Vol. 3A table 9-1. */
+START_TEST(init_state)
+{
+	static u8 fx[512];
+
+	machine_create();
+	fill();
+	v->cr0 = CR0_PE | CR0_ET | CR0_PG | CR0_NW;
+	v->efer = 0x800;
+	v->pat = 0x0102030405060700ull & 0x0606060606060606ull;
+	v->sysenter_eip = 0x1234;
+	v->mtrr_def_type = 6;
+	v->mtrr_base[3] = 0xa0000000;
+	v->apic_base = 0xfed00900;
+	v->tsc_aux = 5;
+	v->msr_store[1] = 77;
+	v->nmi_blocked = v->halted = v->shutdown = true;
+	fpu_save(v);
+	v->fx[40] = 0x55;
+	v->fx[24] = 0xa0;
+	memcpy(fx, v->fx, sizeof(fx));
+	vcpu_init(v);
+	ck_assert_uint_eq(v->eip, 0xfff0);
+	ck_assert_uint_eq(v->seg[SEG_CS].base, 0xffff0000u);
+	ck_assert_uint_eq(vcpu_eflags(v), 2);
+	ck_assert_uint_eq(v->cr0, CR0_NW | CR0_ET);
+	ck_assert_uint_eq(v->cr2 | v->cr3 | v->cr4 | v->efer, 0);
+	ck_assert_uint_eq(v->dr[7], 0x400);
+	ck_assert(!v->halted && !v->nmi_blocked && !v->shutdown);
+	ck_assert_uint_eq(v->pat, 0x0002020404060600ull);
+	ck_assert_uint_eq(v->sysenter_eip, 0x1234);
+	ck_assert_uint_eq(v->mtrr_def_type, 6);
+	ck_assert_uint_eq(v->mtrr_base[3], 0xa0000000);
+	ck_assert_uint_eq(v->apic_base, 0xfed00900);
+	ck_assert_uint_eq(v->tsc_aux, 5);
+	ck_assert_uint_eq(v->msr_store[1], 77);
+	ck_assert_mem_eq(v->fx, fx, sizeof(fx));
+	vcpu_reset(v);
+	ck_assert_uint_eq(v->cr0, 0x60000010);
+	ck_assert_uint_eq(v->sysenter_eip, 0);
+	ck_assert_uint_eq(v->apic_base, 0xfee00900);
+	ck_assert_uint_eq(v->fx[40], 0);
+	machine_destroy();
+}
+END_TEST
+
 /* Each kind of fault arrives with its error code, at its instruction, from both privileges. */
 START_TEST(exceptions)
 {
@@ -413,6 +459,7 @@ Suite *vcpu_suite(void)
 	suite_add_tcase(s, c);
 	tcase_set_timeout(d, 20);
 	tcase_add_test(d, reset_state);
+	tcase_add_test(d, init_state);
 	tcase_add_test(d, exceptions);
 	tcase_add_test(d, single_step);
 	tcase_add_test(d, nmi);
