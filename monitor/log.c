@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "monitor/crash.h"
+#include "monitor/signal.h"
 #include "monitor/terminal.h"
 #include "monitor/trace.h"
 
@@ -210,7 +211,7 @@ _Noreturn static void die(int status, const char *prefix, const char *fmt, va_li
 	va_copy(again, ap);
 	vsnprintf(why, sizeof(why), fmt, again);
 	va_end(again);
-	file = crash_report(why, NULL, NULL, NULL);
+	file = crash_report(why, signal_vcpu(), NULL, NULL);
 	fflush(stdout);
 	print_line(stderr, prefix, fmt, ap);
 	if (log_stream)

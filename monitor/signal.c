@@ -166,6 +166,11 @@ static void handler(int sig, siginfo_t *info, void *context)
 	crash_signal(sig, v, info, context);
 }
 
+struct vcpu *signal_vcpu(void)
+{
+	return current;
+}
+
 void signal_init(struct vcpu *v)
 {
 	static const int signals[] = {SIGSEGV, SIGFPE, SIGBUS, SIGILL};
