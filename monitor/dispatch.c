@@ -239,6 +239,7 @@ static void deliver_interrupt(struct vcpu *v, u32 events)
 	}
 	v->halted = v->missed = false;
 	v->stats.interrupts++;
+	trail_event(&v->trail, (struct trail_event){.cs = v->seg[SEG_CS].sel, .eip = v->eip, .vector = (u8)vector, .external = true});
 	window_tick(v);
 	/* Faults in the delivery of an interrupt are not nested in an exception: benign (SDM Vol. 3A table 6-4). */
 	interrupt_deliver(v, vector, INTR_EXTERNAL, v->eip, false, 0);
@@ -389,6 +390,12 @@ static void deliver_exception(struct vcpu *v)
 	v->stats.exceptions++;
 	if (unlikely(v->profile != NULL))
 		profile_exception(v);
+	trail_event(&v->trail, (struct trail_event){.cs = v->seg[SEG_CS].sel,
+						    .eip = v->eip,
+						    .error = error,
+						    .cr2 = v->cr2,
+						    .vector = (u8)vector,
+						    .has_error = has_error});
 	v->delivering = vector;
 	if (!is_trap(vector))
 		v->sysflags |= EFLAGS_RF;
@@ -498,6 +505,7 @@ static void run_single(struct vcpu *v)
 	v->sysflags &= ~EFLAGS_RF;
 	if (log_on(LOG_EXEC | LOG_CPU))
 		trace_enter(v, tu->head);
+	trail_tu(&v->trail, v->seg[SEG_CS].sel, v->eip, v->mode, tu->head);
 	fpu_load(v);
 	vcpu_enter(v, tu->head);
 	v->retry_shadow = v->retry_flags = 0;
@@ -545,6 +553,7 @@ static void run(struct vcpu *v, bool missed)
 	if (unlikely(atomic_load(&v->events) & v->event_mask))
 		return;
 	v->stats.dispatches++;
+	trail_tu(&v->trail, v->seg[SEG_CS].sel, v->eip, v->mode, (u32)head);
 	fpu_load(v);
 	u32 chain = vcpu_enter(v, head);
 	v->missed = !chain;

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "monitor/crash.h"
+#include "monitor/signal.h"
 #include "monitor/terminal.h"
 #include "monitor/trace.h"
 
@@ -197,15 +199,24 @@ bool log_open(const char *path)
 _Noreturn static void die(int status, const char *prefix, const char *fmt, va_list ap)
 {
 	static atomic_flag dying = ATOMIC_FLAG_INIT;
+	const char *file;
+	char why[512];
+	va_list again;
 
 	/* A second thread that fails at the same time waits for the first one's exit. */
 	while (atomic_flag_test_and_set(&dying))
 		pause();
 	terminal_restore();
+	/* The message is why; it is cut where the report's line ends. */
+	va_copy(again, ap);
+	vsnprintf(why, sizeof(why), fmt, again);
+	va_end(again);
+	file = crash_report(why, signal_vcpu(), NULL, NULL);
 	fflush(stdout);
 	print_line(stderr, prefix, fmt, ap);
 	if (log_stream)
 		fflush(log_stream);
+	crash_name(file);
 	/* Not exit(): other threads still run, and what atexit handlers would free is in use. */
 	_exit(status);
 }

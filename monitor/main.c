@@ -17,6 +17,7 @@
 
 #include "monitor/chardev.h"
 #include "monitor/console.h"
+#include "monitor/crash.h"
 #include "monitor/display/display.h"
 #include "monitor/gdbstub.h"
 #include "monitor/hostcheck.h"
@@ -199,6 +200,7 @@ int main(int argc, char **argv)
 
 	open_standard_fds();
 	early_signals();
+	crash_init(argc, argv);
 	vm = set_up(argc, argv);
 	signal_fd = watch_signals(vm);
 	if (vm->opt.start_stopped) {
@@ -206,6 +208,7 @@ int main(int argc, char **argv)
 		vm_stop(vm, RUNSTATE_PRELAUNCH);
 		pthread_mutex_unlock(&vm->lock);
 	}
+	crash_machine(vm, vm->opt.crash_report);
 	err = pthread_create(&thread, NULL, vcpu_thread, vm);
 	if (err)
 		fatal("cannot start the vCPU's thread: %s", strerror(err));
@@ -217,6 +220,7 @@ int main(int argc, char **argv)
 	event_watch_fd(vm, signal_fd, 0, NULL, NULL);
 	close(signal_fd);
 	status = vm->exit_status;
+	crash_machine(NULL, NULL);
 	gdb_close(vm, status);
 	tear_down(vm);
 	terminal_restore();

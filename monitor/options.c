@@ -87,6 +87,7 @@
 	X("name", opt_name, "TEXT", "a name for the machine; info name shows it")                                                          \
 	X("d", opt_log, "ITEM[,ITEM]", "log these; -d help lists them")                                                                    \
 	X("dfilter", opt_log_filter, "RANGE[,RANGE]", "in_asm, out_asm, exec and cpu of these addresses only: A..B, A+LENGTH, A-LENGTH")   \
+	X("crash-report", opt_crash_report, "FILE|none", "where a report goes if Ringer fails; default ringer-crash-PID.txt")              \
 	X("D", opt_log_file, "FILE", "log to a file instead of stderr")                                                                    \
 	X("perfmap", opt_perfmap, NULL, "write /tmp/perf-PID.map, by which perf report names translated code")                             \
 	X("jitdump", opt_jitdump, NULL, "write jit-PID.dump, for perf record -k mono and perf inject --jit")                               \
@@ -557,6 +558,12 @@ static void opt_user_symbols(struct options *o, const char *name, const char *ar
 {
 	(void)name;
 	o->user_symbols = arg;
+}
+
+static void opt_crash_report(struct options *o, const char *name, const char *arg)
+{
+	(void)name;
+	o->crash_report = arg;
 }
 
 static void opt_log_file(struct options *o, const char *name, const char *arg)

@@ -99,6 +99,7 @@ struct options {
 	const char *gdb;    /* -gdb: chardev spec, or NULL */
 	const char *name;   /* -name, or NULL */
 	const char *log_file;
+	const char *crash_report; /* FILE, "none", or NULL: the default one */
 	u32 log_mask;
 	u64 log_traces; /* -d trace:DEVICE, a bit for each enum trace_device */
 	struct log_range log_ranges[MAX_LOG_RANGES];

@@ -3,7 +3,7 @@
  * operands, #GP).
  *
  * Invariant: a signal is the guest's only if the interrupted RIP is in the TC; the host PC then gives TU and guest EIP, the interrupted
- * registers are the guest's. Any other SIGSEGV is a bug of the monitor: the terminal is restored and the process dies of it.
+ * registers are the guest's. Any other signal is a bug of the monitor: it ends in a crash report.
  */
 #include "monitor/signal.h"
 
@@ -14,7 +14,7 @@
 
 #include "cache/jc.h"
 #include "cache/tc.h"
-#include "monitor/chardev.h"
+#include "monitor/crash.h"
 #include "monitor/exception.h"
 #include "monitor/profile.h"
 #include "monitor/vm.h"
@@ -127,25 +127,14 @@ static int fpu_vector(const struct vcpu *v, const greg_t *g)
 	return v->cr4 & CR4_OSXMMEXCPT ? EXC_XM : EXC_UD;
 }
 
-static _Noreturn void die(int sig)
-{
-	terminal_restore();
-	signal(sig, SIG_DFL);
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, sig);
-	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-	raise(sig);
-	_exit(128 + sig);
-}
-
 static void handler(int sig, siginfo_t *info, void *context)
 {
 	struct vcpu *v = current;
 	greg_t *g = ((ucontext_t *)context)->uc_mcontext.gregs;
 	struct tu *tu = v ? tu_by_host(v->tc, (u64)g[REG_RIP]) : NULL;
-	if (!tu)
-		die(sig);
+	/* Nor is what another process sends the guest's, wherever it comes in. */
+	if (!tu || info->si_code <= 0)
+		crash_signal(sig, v, info, context);
 	v->stats.signals++;
 	if (unlikely(v->profile != NULL))
 		profile_signal(v, tu, (unsigned long)g[REG_RIP]);
@@ -174,7 +163,12 @@ static void handler(int sig, siginfo_t *info, void *context)
 			fault(v, g, tu, fpu_vector(v, g), false, 0);
 		return;
 	}
-	die(sig);
+	crash_signal(sig, v, info, context);
+}
+
+struct vcpu *signal_vcpu(void)
+{
+	return current;
 }
 
 void signal_init(struct vcpu *v)

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "monitor/stats.h"
+#include "monitor/trail.h"
 #include "monitor/types.h"
 #include "monitor/x86.h"
 
@@ -162,6 +163,7 @@ struct vcpu {
 	bool x87_loaded;			 /* if not fpu_loaded: but its x87 and MMX part is still in the host's */
 	u8 fx[512] __attribute__((aligned(64))); /* FXSAVE64 image */
 	struct stats stats;
+	struct trail trail;
 };
 
 /* ---- any thread ---- */

@@ -59,6 +59,7 @@ done
 suite guestos-firmware guestos/run.sh "$ringer" -bios bios-256k.bin -accel bt,verify=on
 suite cli tests/cli/run.sh "$ringer"
 suite trace python3 tests/trace/run.py --runner "$ringer"
+suite crash python3 tests/crash/run.py "$ringer"
 suite firmware tests/firmware/run.py "$ringer"
 suite compare tests/firmware/compare.py "$ringer"
 suite fuzz tests/fuzz/run.sh
