@@ -129,6 +129,9 @@ const ZydisDecodedOperand *explicit_mem(const struct xlate *x);
 unsigned seg_number(ZydisRegister r);
 unsigned gpr_number(ZydisRegister r);
 
+/* ---- lower_string.c ---- */
+void lower_string(struct xlate *x);
+
 /* ---- control.c ---- */
 void emit_exit(struct xlate *x, u32 target);
 void emit_jcc_exit(struct xlate *x, u32 opcode, u32 target);
