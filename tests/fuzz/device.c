@@ -27,7 +27,22 @@ static int fuzz_clock_gettime(int which, struct timespec *ts);
 
 #include "monitor/event.c"
 
+/* The linker has the library call these for the real ones (fuzz.mk), which may be there for others of their files. */
+#include "cache/smc.h"
+#include "monitor/vcpu.h"
+#define vcpu_set_event	 __wrap_vcpu_set_event
+#define vcpu_clear_event __wrap_vcpu_clear_event
+#define vcpu_post	 __wrap_vcpu_post
+#define vcpu_unpause	 __wrap_vcpu_unpause
+#define fpu_save	 __wrap_fpu_save
+#define smc_phys_write	 __wrap_smc_phys_write
 #include "tests/unit/doubles.c"
+#undef vcpu_set_event
+#undef vcpu_clear_event
+#undef vcpu_post
+#undef vcpu_unpause
+#undef fpu_save
+#undef smc_phys_write
 
 #include "monitor/block.h"
 #include "monitor/chardev_backend.h"

@@ -13,6 +13,8 @@ FUZZ_LDFLAGS := -no-pie -pthread -fsanitize=fuzzer $(FUZZ_SANITIZE)
 # What ends the program in Ringer ends one input in the targets that include tests/fuzz/catch.h.
 FUZZ_CATCHING := load options
 FUZZ_WRAP := fatal warn exit malloc calloc realloc free strdup strndup asprintf
+# Stand-ins for the vCPU, whatever of it is linked.
+FUZZ_WRAP_device := vcpu_set_event vcpu_clear_event vcpu_post vcpu_unpause fpu_save smc_phys_write
 FUZZ_OBJS := $(SRCS:%.c=$(FUZZ_B)/%.o) $(ASMS:%.S=$(FUZZ_B)/%.o)
 FUZZ_TARGET_OBJS := $(FUZZ_TARGETS:%=$(FUZZ_B)/tests/fuzz/%.o)
 SECONDS ?= 60
@@ -39,7 +41,7 @@ $(FUZZ_B)/libringer.a: $(FUZZ_OBJS)
 
 $(FUZZ_TARGETS:%=$(FUZZ_B)/%): $(FUZZ_B)/%: $(FUZZ_B)/tests/fuzz/%.o $(FUZZ_B)/libringer.a
 	@echo "  FUZZ LD $@"
-	$(Q)$(FUZZ_CC) $(FUZZ_LDFLAGS) $(if $(filter $*,$(FUZZ_CATCHING)),$(FUZZ_WRAP:%=-Wl,--wrap=%)) -o $@ $^ $(LDLIBS)
+	$(Q)$(FUZZ_CC) $(FUZZ_LDFLAGS) $(if $(filter $*,$(FUZZ_CATCHING)),$(FUZZ_WRAP:%=-Wl,--wrap=%)) $(FUZZ_WRAP_$*:%=-Wl,--wrap=%) -o $@ $^ $(LDLIBS)
 
 fuzz: $(FUZZ_TARGETS:%=$(FUZZ_B)/%)
 
