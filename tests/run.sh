@@ -68,7 +68,7 @@ if scripts/fetch-guests.sh && scripts/mkinitramfs.sh; then
 	suite lockstep python3 tests/lockstep/run.py --runner "$ringer"
 	suite display python3 tests/display/run.py --runner "$ringer"
 	suite console python3 tests/console/run.py --runner "$ringer"
-	suite boot python3 tests/boot/run.py --runner "$ringer"
+	suite boot python3 tests/boot/run.py --runner "$ringer" --seconds 25
 	suite guests python3 tests/guests/run.py --runner "$ringer"
 	suite debug python3 tests/debug/run.py --runner "$ringer"
 else
