@@ -261,32 +261,40 @@ int emu_popa(struct vcpu *v, const struct emu_insn *i)
 	return EMU_NEXT;
 }
 
-/* --- division, SDM Vol. 2A, DIV and IDIV; the flags, which are undefined, stay --- */
+/* --- division, SDM Vol. 2A, DIV and IDIV --- */
+
+/* The host's own, which does not fail: so the undefined flags are what they would have been. */
+#define DIVIDE(v, insn, a, d, divisor)                                                                                                     \
+	do {                                                                                                                               \
+		u64 flags_ = ((v)->hflags & EFLAGS_HOST) | EFLAGS_FIXED;                                                                   \
+		asm volatile("lea -128(%%rsp), %%rsp\n\tpush %2\n\tpopfq\n\t" insn "\n\tpushfq\n\tpop %2\n\tcld\n\tlea 128(%%rsp), %%rsp"  \
+			     : "+a"(a), "+d"(d), "+r"(flags_)                                                                              \
+			     : "c"(divisor)                                                                                                \
+			     : "cc", "memory");                                                                                            \
+		(v)->hflags = flags_ & EFLAGS_HOST;                                                                                        \
+	} while (0)
 
 int emu_div(struct vcpu *v, const struct emu_insn *i)
 {
-	u32 bits = i->opsize * 8u, divisor = emu_rm_read(v, i, i->opsize);
-	u64 dividend, quotient;
+	u32 bits = i->opsize * 8u, divisor = emu_rm_read(v, i, i->opsize), a = v->regs[REG_EAX], d = v->regs[REG_EDX];
+	u64 dividend = bits == 8 ? get_ax(v) : (u64)reg_get(v, REG_EDX, i->opsize) << bits | reg_get(v, REG_EAX, i->opsize);
 
-	if (bits == 8)
-		dividend = get_ax(v);
-	else
-		dividend = (u64)reg_get(v, REG_EDX, i->opsize) << bits | reg_get(v, REG_EAX, i->opsize);
 	if (!divisor || dividend >> bits >= divisor)
 		raise_exception(v, EXC_DE);
-	quotient = dividend / divisor;
-	if (bits == 8) {
-		set_ax(v, (u32)(quotient | dividend % divisor << 8));
-	} else {
-		reg_set(v, REG_EAX, i->opsize, (u32)quotient);
-		reg_set(v, REG_EDX, i->opsize, (u32)(dividend % divisor));
-	}
+	if (bits == 8)
+		DIVIDE(v, "divb %%cl", a, d, divisor);
+	else if (bits == 16)
+		DIVIDE(v, "divw %%cx", a, d, divisor);
+	else
+		DIVIDE(v, "divl %%ecx", a, d, divisor);
+	v->regs[REG_EAX] = a;
+	v->regs[REG_EDX] = d;
 	return EMU_NEXT;
 }
 
 int emu_idiv(struct vcpu *v, const struct emu_insn *i)
 {
-	u32 bits = i->opsize * 8u, unused = 64 - bits;
+	u32 bits = i->opsize * 8u, unused = 64 - bits, a = v->regs[REG_EAX], d = v->regs[REG_EDX];
 	s64 divisor = (s64)((u64)emu_rm_read(v, i, i->opsize) << unused) >> unused, dividend, quotient;
 
 	if (bits == 8)
@@ -300,11 +308,13 @@ int emu_idiv(struct vcpu *v, const struct emu_insn *i)
 	quotient = dividend / divisor;
 	if (quotient != (s64)((u64)quotient << unused) >> unused)
 		raise_exception(v, EXC_DE);
-	if (bits == 8) {
-		set_ax(v, ((u32)quotient & 0xff) | ((u32)(dividend % divisor) & 0xff) << 8);
-	} else {
-		reg_set(v, REG_EAX, i->opsize, (u32)quotient);
-		reg_set(v, REG_EDX, i->opsize, (u32)(dividend % divisor));
-	}
+	if (bits == 8)
+		DIVIDE(v, "idivb %%cl", a, d, (u32)divisor);
+	else if (bits == 16)
+		DIVIDE(v, "idivw %%cx", a, d, (u32)divisor);
+	else
+		DIVIDE(v, "idivl %%ecx", a, d, (u32)divisor);
+	v->regs[REG_EAX] = a;
+	v->regs[REG_EDX] = d;
 	return EMU_NEXT;
 }
