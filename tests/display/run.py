@@ -194,6 +194,7 @@ def curses_screenshot(run):
     machine = run.start("-curses", terminal=True)
     os.chdir(here)
     machine.expect(r"1049h", 30)
+    time.sleep(2)  # until the screen has been set up
     machine.send("\x01s")
     pictures = wait_until(lambda: machine.read(0.1) and glob.glob(run.path("ringer-*.png")), 20)
     run.check("one picture", pictures and len(pictures) == 1)
