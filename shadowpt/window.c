@@ -60,6 +60,7 @@ struct region {
 	u16 entry_size;
 	/* Uses: index * 2 on the directory page, index * 2 + 1 on the table page; links are use + 1. */
 	u32 next_use[2], prev_use[2];
+	struct page_desc *used[2]; /* of the pages used: what lies at their addresses may have changed since */
 };
 
 /*
@@ -148,6 +149,7 @@ static void add_use(struct vcpu *v, u32 index, u32 which)
 	struct page_desc *d = desc_of(v, pa);
 	u32 link = index * 2 + which + 1;
 	bool first = !d->traces;
+	r->used[which] = d;
 	r->prev_use[which] = 0;
 	r->next_use[which] = d->traces;
 	if (d->traces)
@@ -164,7 +166,7 @@ static void remove_use(struct vcpu *v, u32 index, u32 which)
 	if (prev)
 		region_at(v, (prev - 1) / 2)->next_use[(prev - 1) & 1] = next;
 	else
-		desc_of(v, use_pa(r, which))->traces = next;
+		r->used[which]->traces = next;
 	if (next)
 		region_at(v, (next - 1) / 2)->prev_use[(next - 1) & 1] = prev;
 }
@@ -501,18 +503,33 @@ static int page_rights(struct vcpu *v, u32 page, u64 pa, int prot)
 	return must_not_write(v, d) ? prot & ~PROT_WRITE : prot;
 }
 
+/* A page's entry in the page table of its region; false if there is no memory any more where that was. */
+static bool table_entry(struct vcpu *v, const struct region *r, u32 page, u64 *e)
+{
+	u32 n = r->entry_size == 4 ? page & 1023 : page & 511;
+	const u8 *p = ram_ptr(&v->vm->mem, r->table_pa + (u64)n * r->entry_size);
+	if (!p)
+		return false;
+	*e = r->entry_size == 4 ? *(const u32 *)p : *(const u64 *)p;
+	return true;
+}
+
+static u64 entry_frame(const struct region *r, u64 e)
+{
+	return e & (r->entry_size == 4 ? 0xfffff000ull : 0xffffff000ull);
+}
+
 /* What a page beside the faulting one may be mapped as without touching the guest's tables: PROT_NONE if it may not. */
 static int neighbour(struct vcpu *v, const struct window *w, const struct region *r, u32 page, u64 *pa)
 {
-	u32 entry = r->entry_size == 4 ? page & 1023 : page & 511;
-	const u8 *p = ram_ptr(&v->vm->mem, r->table_pa + (u64)entry * r->entry_size);
-	if (!p || !v->vm->mem.a20_open)
+	u64 e, both;
+	if (!v->vm->mem.a20_open || !table_entry(v, r, page, &e))
 		return PROT_NONE;
-	u64 e = r->entry_size == 4 ? *(const u32 *)p : *(const u64 *)p, both = e & r->pde;
+	both = e & r->pde;
 	/* P and A; nothing reserved (of a PAE entry all above the address, XD too unless there is NXE); U = 1 in a user's window only. */
 	if ((e & 0x21) != 0x21 || e >> CPU_PHYS_BITS & (v->efer & EFER_NXE ? 0x7ffffff : 0xfffffff) || !(both & 4) != w->kernel)
 		return PROT_NONE;
-	*pa = e & (r->entry_size == 4 ? 0xfffff000ull : 0xffffff000ull);
+	*pa = entry_frame(r, e);
 	/* W and D. */
 	bool writable = (e & 0x40) && ((both & 2) || (w->kernel && !(v->cr0 & CR0_WP)));
 	return page_rights(v, page, *pa, writable ? PROT_READ | PROT_WRITE : PROT_READ);
@@ -772,14 +789,6 @@ static bool same_entry(const struct region *r, u64 e)
 	return r->table_pa || (e & 0x40) || !has_writable(r);
 }
 
-/* Where the page of a region lies, by its page table. */
-static u64 mapped_at(struct vcpu *v, const struct region *r, u32 page)
-{
-	u32 entry = r->entry_size == 4 ? page & 1023 : page & 511;
-	const u8 *p = ram_ptr(&v->vm->mem, r->table_pa + (u64)entry * r->entry_size);
-	return r->entry_size == 4 ? *(const u32 *)p & 0xfffff000u : *(const u64 *)p & 0xffffff000ull;
-}
-
 /*
  * The new address space has another page table for a region, as where each has kernel tables of its own: what maps the same pages with the
  * same rights, A and D set, stays, and the rest goes. False if too much would go: then the region is better made anew. No zaps are queued.
@@ -790,16 +799,18 @@ static bool rebind(struct vcpu *v, struct window *w, struct region *r, u64 pde_p
 	u32 other[REBIND_MAX], dirty[REBIND_MAX], others = 0, dirties = 0, index = w->region[r->number] - 1u;
 	n.pde_pa = pde_pa;
 	n.pde = e;
-	n.table_pa = r->entry_size == 4 ? e & 0xfffff000u : e & 0xffffff000ull;
+	n.table_pa = entry_frame(r, e);
 	/* P, A, and no large page. */
 	if (!r->table_pa || (e & 0xa1) != 0x21 || !desc_of(v, n.table_pa))
 		return false;
 	for (u32 k = 0; k < REGION_PAGES / 64; k++) {
 		for (u64 bits = r->mapped[k]; bits; bits &= bits - 1) {
 			u32 at = k * 64 + (u32)__builtin_ctzll(bits), page = r->number * REGION_PAGES + at;
-			u64 pa = 0;
+			u64 pa = 0, was;
 			int prot = neighbour(v, w, &n, page, &pa);
-			if (prot != PROT_NONE && pa != mapped_at(v, r, page)) {
+			if (!table_entry(v, r, page, &was))
+				return false;
+			if (prot != PROT_NONE && pa != entry_frame(r, was)) {
 				if (others == REBIND_MAX)
 					return false;
 				other[others++] = page;
