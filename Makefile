@@ -121,7 +121,7 @@ demo: install-deps
 	$(Q)RINGER=$(B)/ringer scripts/demo.sh $(GUEST)
 
 check: install-deps
-	$(BUILD) all guestos $(B)/tests/unit/unit $(B)/tests/verify/mutate $(B)/bench/ratchet/translate fuzz
+	$(BUILD) all guestos $(B)/tests/unit/unit $(B)/tests/verify/mutate $(B)/bench/ratchet/translate bench-programs bench-micro fuzz
 	$(Q)MODE=$(MODE) tests/run.sh
 
 # The stress cases of `make check`, but SOAK seconds each: half an hour in all.

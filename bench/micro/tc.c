@@ -179,7 +179,7 @@ static void phases(u32 from, u32 to, u32 mode, double insns)
 	put("phase_rest_ns_per_insn", rest > 0 ? rest / insns : 0);
 }
 
-static void report(u32 from, u32 to, u32 mode)
+static void measure(u32 from, u32 to, u32 mode)
 {
 	u64 best = ~0ull, best_verified, flush = ~0ull, t;
 	struct stats a;
@@ -262,7 +262,7 @@ int main(int argc, char **argv)
 	}
 	cpu_flat(user ? 3 : 0);
 	v->cr4 |= CR4_OSFXSR;
-	report(at, at + (u32)size, mode_compute(v) | (direct ? MODE_DIRECT : 0));
+	measure(at, at + (u32)size, mode_compute(v) | (direct ? MODE_DIRECT : 0));
 	machine_destroy();
 	return 0;
 }
