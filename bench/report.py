@@ -145,6 +145,12 @@ def extremes(figures):
     return worst, rows[len(worst):][:-EXTREMES - 1:-1], slower, len(rows)
 
 
+def farthest_from_native(figures):
+    """The rows that take the most times as long as natively: a list of (ratio, suite, row)."""
+    rows = [(over_native(r), name, r) for name, s in figures["suites"].items() for r in s["rows"] if counts(r)]
+    return sorted((x for x in rows if x[0]), key=lambda x: -x[0])[:EXTREMES]
+
+
 def problems(suite):
     yield from (f"note: {text}" for text in suite.get("notes", []))
     yield from (f"missing: {system}: {why}" for system, why in suite.get("missing", {}).items())
@@ -169,6 +175,9 @@ def print_table(figures, file=sys.stdout):
         print(f"\nslower than TCG: {slower} of {total} rows", file=file)
         for title, rows in filter(lambda x: x[1], (("worst", worst), ("best", best))):
             print(f"{title}: " + ", ".join(f"{s}/{r['name']} {times(x)}" for x, s, r in rows), file=file)
+    farthest = farthest_from_native(figures)
+    if farthest:
+        print("farthest from native: " + ", ".join(f"{s}/{r['name']} {times(x)}" for x, s, r in farthest), file=file)
 
 
 # --- plots ---
@@ -269,6 +278,10 @@ def document(figures, images):
         for title, rows in filter(lambda x: x[1], (("Worst", worst), ("Best", best))):
             yield f"{title}, `auto` against TCG: " + ", ".join(f"{s}/{r['name']} {times(x)}" for x, s, r in rows) + "."
             yield ""
+    farthest = farthest_from_native(figures)
+    if farthest:
+        yield "Farthest from native, `auto`: " + ", ".join(f"{s}/{r['name']} {times(x)}" for x, s, r in farthest) + "."
+        yield ""
     for name, suite in figures["suites"].items():
         yield f"## {name}: {ABOUT[name]}"
         yield ""

@@ -137,9 +137,11 @@ class Report:
         print(f"{self.suite}: {system}: FAILED: {why}", file=sys.stderr, flush=True)
 
     def ratio(self, row, over, under):
-        """Ratio of two systems' medians in a row, or None."""
+        """How many times as good a row is under `under` as under `over`, by their medians, whichever way round is better; or None."""
         a, b = (median(row["values"].get(s, [])) for s in (over, under))
-        return a / b if a and b and row["better"] != "none" else None
+        if not a or not b or row["better"] == "none":
+            return None
+        return a / b if row["better"] == "lower" else b / a
 
     def names(self):
         """The systems that have values, Ringer's first."""
@@ -154,7 +156,7 @@ class Report:
                 "rows": list(self.rows.values())}
 
     def table(self, file=sys.stdout):
-        """Ratios first (of medians: tcg/ringer above 1 means that Ringer is that many times as fast, for rows where less is better), then
+        """Ratios first (of medians, whichever way round is better: tcg/ringer above 1 means that Ringer is that many times as fast), then
         medians with the spread of the runs, then published figures."""
         names = self.names()
         ringers = [n for n in names if n.startswith("ringer")]
