@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -95,8 +96,12 @@ def run_suite(name, args):
                     status = process.wait(LIMIT[args.quick])
                     why = f"status {status}, see {log}" if status else None
                 except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, 9)
+                    os.killpg(process.pid, signal.SIGKILL)
                     why = f"not done after {LIMIT[args.quick]} s, see {log}"
+                except BaseException:
+                    # Interrupted: the suite and its guests do not hear of it, being a session of their own.
+                    os.killpg(process.pid, signal.SIGKILL)
+                    raise
         except OSError as error:
             why = str(error)
     try:
@@ -109,6 +114,15 @@ def run_suite(name, args):
     figures["seconds"], figures["quick"] = round(time.monotonic() - begin, 1), args.quick
     figures["date"] = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     return figures
+
+
+def save(path, figures):
+    figures["suites"] = {n: figures["suites"][n] for n in SUITES if n in figures["suites"]}
+    figures["load"] = round(os.getloadavg()[1], 1)
+    with open(path + ".new", "w", encoding="utf-8") as f:
+        json.dump(figures, f, indent=1)
+        f.write("\n")
+    os.rename(path + ".new", path)
 
 
 def main():
@@ -133,21 +147,21 @@ def main():
     if args.only and os.path.exists(path):
         with open(path, encoding="utf-8") as f:
             figures = json.load(f)
+    figures["host"], figures["quick"] = describe_host(args), args.quick
     begin = time.monotonic()
     for number, name in enumerate(names):
         print(f"== {name} ({number + 1} of {len(names)}, {time.monotonic() - begin:.0f} s so far)", file=sys.stderr, flush=True)
         figures["suites"][name] = run_suite(name, args)
-    figures["suites"] = {n: figures["suites"][n] for n in SUITES if n in figures["suites"]}
-    figures["host"], figures["quick"] = describe_host(args), args.quick
-    figures["load"] = round(os.getloadavg()[1], 1)
-    with open(path + ".new", "w", encoding="utf-8") as f:
-        json.dump(figures, f, indent=1)
-        f.write("\n")
-    os.rename(path + ".new", path)
+        # After each suite: a run that is broken off keeps what it has, and --only goes on.
+        save(path, figures)
     report.print_table(figures)
     print(f"\nfigures: {path}, {time.monotonic() - begin:.0f} s" + ("" if args.quick else "; `make bench-report` writes docs/benchmarks.md from them"))
     return 1 if any(s["failures"] for n, s in figures["suites"].items() if n in names) else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted: the file of figures has the suites that were done")

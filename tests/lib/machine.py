@@ -3,6 +3,7 @@
 Ringer and QEMU share their options, so the same tests run under both; what QEMU does differently is asked of Machine.is_qemu.
 """
 
+import ctypes
 import os
 import pty
 import re
@@ -15,8 +16,17 @@ import time
 PROMPT = r"root@ringer:[^\r\n]*# "
 
 
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None)
+
+
 class Failure(Exception):
     pass
+
+
+def die_with_parent():
+    """In a child before its exec: a test that is killed leaves no machine running, in a session of its own, for nobody."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Machine:
@@ -36,7 +46,7 @@ class Machine:
         else:
             self.fd, out = os.pipe()
         self.process = subprocess.Popen(argv, stdin=self.terminal if terminal else subprocess.DEVNULL, stdout=out, stderr=out,
-                                        start_new_session=True)
+                                        start_new_session=True, preexec_fn=die_with_parent)
         if not terminal:
             os.close(out)
 
