@@ -1,6 +1,6 @@
 /*
  * The commands of GDB's remote serial protocol ("Debugging with GDB", appendix E), and QEMU's few additions to it. Packets are
- * gdb_packet.c's, registers gdb_regs.c's, breakpoints and steps debug.c's.
+ * gdb_packet.c's, commands that look and change gdb_access.c's, registers gdb_regs.c's, breakpoints and steps debug.c's.
  *
  * Invariants: a command is answered once, a resumed machine by its next stop (g->waits). What touches the vCPU is done on its thread by
  * vm_call_vcpu. v->debug points here exactly while g->attached. A debugger that does not read its replies loses its connection: replies
@@ -12,10 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "monitor/chardev.h"
 #include "monitor/console.h"
-#include "monitor/debug.h"
-#include "monitor/gdb_packet.h"
+#include "monitor/gdb_impl.h"
 #include "monitor/gdb_regs.h"
 #include "monitor/log.h"
 #include "monitor/vm.h"
@@ -25,28 +23,9 @@ enum { SIG_INT = 2, SIG_QUIT = 3, SIG_TRAP = 5, SIG_ABRT = 6, SIG_IO = 23, SIG_U
 /* QEMU's bits of how a step is done, all of them by default. */
 enum { SSTEP_ENABLE = 1, SSTEP_NOIRQ = 2, SSTEP_NOTIMER = 4, SSTEP_ALL = 7 };
 
-struct gdb {
-	struct vm *vm;
-	struct chardev *chr;
-	struct runstate_listener listener;
-	struct debug debug;
-	bool attached; /* v->debug is ours */
-	bool waits;    /* the debugger awaits a stop */
-	bool no_ack, no_ack_next;
-	bool says_swbreak, says_hwbreak; /* the debugger knows stop reasons of these names */
-	bool physical;			 /* addresses of memory are guest-physical */
-	u32 sstep;
-	unsigned resume_flags;
-	const char *args; /* of the command, and behind what has been taken of them */
-	u32 args_len;	  /* of the packet from args on: it may hold zeros */
-	struct gdb_parser in;
-	struct gdb_reply out;
-	u8 memory[GDB_PACKET_MAX];
-};
-
 /* ---- replies ---- */
 
-static void send_frame(struct gdb *g)
+void gdb_send(struct gdb *g)
 {
 	u32 n = gdb_frame(&g->out);
 
@@ -54,27 +33,26 @@ static void send_frame(struct gdb *g)
 		chardev_disconnect(g->chr);
 }
 
-static void reply(struct gdb *g, const char *text)
+void gdb_reply_text(struct gdb *g, const char *text)
 {
 	gdb_begin(&g->out);
 	gdb_put(&g->out, text);
-	send_frame(g);
+	gdb_send(g);
 }
 
-static void reply_ok(struct gdb *g)
+void gdb_reply_ok(struct gdb *g)
 {
-	reply(g, "OK");
+	gdb_reply_text(g, "OK");
 }
 
-/* EINVAL, EFAULT as they are anywhere. */
-static void reply_invalid(struct gdb *g)
+void gdb_reply_invalid(struct gdb *g)
 {
-	reply(g, "E22");
+	gdb_reply_text(g, "E22");
 }
 
-static void reply_fault(struct gdb *g)
+void gdb_reply_fault(struct gdb *g)
 {
-	reply(g, "E14");
+	gdb_reply_text(g, "E14");
 }
 
 static void put_cause(struct gdb *g)
@@ -106,7 +84,7 @@ static void reply_stop(struct gdb *g, enum runstate state)
 	gdb_printf(&g->out, "T%02xthread:1;", sig);
 	if (state == RUNSTATE_DEBUG)
 		put_cause(g);
-	send_frame(g);
+	gdb_send(g);
 }
 
 static void on_runstate(void *opaque, enum runstate now)
@@ -214,7 +192,7 @@ static void cmd_cont_signal(struct gdb *g)
 	if (skip_signal(g))
 		resume(g, false);
 	else
-		reply_invalid(g);
+		gdb_reply_invalid(g);
 }
 
 static void cmd_step_signal(struct gdb *g)
@@ -222,7 +200,7 @@ static void cmd_step_signal(struct gdb *g)
 	if (skip_signal(g))
 		resume(g, true);
 	else
-		reply_invalid(g);
+		gdb_reply_invalid(g);
 }
 
 /* A thread: ours, or any, or all. */
@@ -255,26 +233,26 @@ static void cmd_vcont(struct gdb *g)
 		resume(g, action == 's' || action == 'S');
 		return;
 	}
-	reply_invalid(g);
+	gdb_reply_invalid(g);
 }
 
 static void cmd_vcont_query(struct gdb *g)
 {
-	reply(g, "vCont;c;C;s;S");
+	gdb_reply_text(g, "vCont;c;C;s;S");
 }
 
 static void cmd_why(struct gdb *g)
 {
 	gdb_begin(&g->out);
 	gdb_printf(&g->out, "T%02xthread:1;", SIG_TRAP);
-	send_frame(g);
+	gdb_send(g);
 }
 
 static void cmd_detach(struct gdb *g)
 {
 	detach(g);
 	vm_cont(g->vm);
-	reply_ok(g);
+	gdb_reply_ok(g);
 }
 
 static void cmd_kill(struct gdb *g)
@@ -286,217 +264,8 @@ static void cmd_kill(struct gdb *g)
 
 static void cmd_vkill(struct gdb *g)
 {
-	reply_ok(g);
+	gdb_reply_ok(g);
 	cmd_kill(g);
-}
-
-/* ---- registers ---- */
-
-static void do_read_all(void *opaque)
-{
-	struct gdb *g = opaque;
-	u8 x[GDB_REG_MAX];
-
-	gdb_begin(&g->out);
-	for (unsigned n = 0; n < gdb_reg_count(); n++)
-		gdb_put_hex(&g->out, x, gdb_reg_read(g->vm->vcpu, n, x));
-}
-
-static void do_write_all(void *opaque)
-{
-	struct gdb *g = opaque;
-	u8 x[GDB_REG_MAX];
-
-	/* What cannot be changed stays as it is: the debugger writes all when it means one. */
-	for (unsigned n = 0; n < gdb_reg_count() && gdb_take_bytes(&g->args, x, gdb_reg_size(n)); n++)
-		gdb_reg_write(g->vm->vcpu, n, x);
-}
-
-static void do_read_one(void *opaque)
-{
-	struct gdb *g = opaque;
-	u8 x[GDB_REG_MAX];
-	u64 n;
-
-	gdb_begin(&g->out);
-	if (gdb_take_number(&g->args, &n) && n < gdb_reg_count())
-		gdb_put_hex(&g->out, x, gdb_reg_read(g->vm->vcpu, (unsigned)n, x));
-	else
-		gdb_put(&g->out, "E22");
-}
-
-static void do_write_one(void *opaque)
-{
-	struct gdb *g = opaque;
-	u8 x[GDB_REG_MAX];
-	u64 n;
-	bool ok = gdb_take_number(&g->args, &n) && n < gdb_reg_count() && gdb_take_char(&g->args, '=') &&
-		  gdb_take_bytes(&g->args, x, gdb_reg_size((unsigned)n)) && gdb_reg_write(g->vm->vcpu, (unsigned)n, x);
-
-	gdb_begin(&g->out);
-	gdb_put(&g->out, ok ? "OK" : "E22");
-}
-
-/* fn leaves its answer in g->out. */
-static void answer(struct gdb *g, void (*fn)(void *opaque))
-{
-	if (!vm_call_vcpu(g->vm, fn, g)) {
-		gdb_begin(&g->out);
-		gdb_put(&g->out, "E03");
-	}
-	send_frame(g);
-}
-
-static void cmd_read_all(struct gdb *g)
-{
-	answer(g, do_read_all);
-}
-
-static void cmd_write_all(struct gdb *g)
-{
-	vm_call_vcpu(g->vm, do_write_all, g);
-	reply_ok(g);
-}
-
-static void cmd_read_one(struct gdb *g)
-{
-	answer(g, do_read_one);
-}
-
-static void cmd_write_one(struct gdb *g)
-{
-	answer(g, do_write_one);
-}
-
-/* ---- memory ---- */
-
-static bool take_range(struct gdb *g, u64 *address, u64 *n)
-{
-	return gdb_take_number(&g->args, address) && gdb_take_char(&g->args, ',') && gdb_take_number(&g->args, n);
-}
-
-static void do_read(void *opaque)
-{
-	struct gdb *g = opaque;
-	u64 address, n;
-	u32 done;
-
-	gdb_begin(&g->out);
-	if (!take_range(g, &address, &n) || *g->args) {
-		gdb_put(&g->out, "E22");
-		return;
-	}
-	n = MIN(n, sizeof(g->memory));
-	done = debug_read(g->vm->vcpu, address, g->physical, g->memory, (u32)n);
-	if (n && !done)
-		gdb_put(&g->out, "E14");
-	gdb_put_hex(&g->out, g->memory, done);
-}
-
-static void cmd_read(struct gdb *g)
-{
-	answer(g, do_read);
-}
-
-struct writing {
-	struct gdb *g;
-	u64 address;
-	u32 n;
-	const void *bytes;
-	bool ok;
-};
-
-static void do_write(void *opaque)
-{
-	struct writing *w = opaque;
-
-	w->ok = debug_write(w->g->vm->vcpu, w->address, w->g->physical, w->bytes, w->n) == w->n;
-}
-
-static void write_memory(struct gdb *g, u64 address, u64 n, const void *bytes)
-{
-	struct writing w = {g, address, (u32)n, bytes, false};
-
-	vm_call_vcpu(g->vm, do_write, &w);
-	if (w.ok)
-		reply_ok(g);
-	else
-		reply_fault(g);
-}
-
-static void cmd_write(struct gdb *g)
-{
-	u64 address, n;
-
-	if (!take_range(g, &address, &n) || !gdb_take_char(&g->args, ':') || n > sizeof(g->memory) ||
-	    !gdb_take_bytes(&g->args, g->memory, n) || *g->args)
-		reply_invalid(g);
-	else
-		write_memory(g, address, n, g->memory);
-}
-
-static void cmd_write_binary(struct gdb *g)
-{
-	const char *end = g->args + g->args_len;
-	u64 address, n;
-
-	if (!take_range(g, &address, &n) || !gdb_take_char(&g->args, ':') || n != (u64)(end - g->args))
-		reply_invalid(g);
-	else
-		write_memory(g, address, n, g->args);
-}
-
-/* ---- breakpoints and watchpoints ---- */
-
-/* TYPE,ADDRESS,KIND; types 2 to 4 are watchpoints of KIND bytes. */
-static bool take_point(struct gdb *g, u64 *type, u64 *address, u64 *kind)
-{
-	return gdb_take_number(&g->args, type) && gdb_take_char(&g->args, ',') && gdb_take_number(&g->args, address) &&
-	       gdb_take_char(&g->args, ',') && gdb_take_number(&g->args, kind) && *address <= UINT32_MAX && *kind <= DEBUG_MAX_LEN;
-}
-
-static const u32 watch_kinds[] = {[2] = DEBUG_WRITES, [3] = DEBUG_READS, [4] = DEBUG_ACCESSES};
-
-static void cmd_set_point(struct gdb *g)
-{
-	u64 type, address, kind;
-	bool ok;
-
-	if (!take_point(g, &type, &address, &kind)) {
-		reply_invalid(g);
-		return;
-	}
-	if (type > 4) {
-		reply(g, "");
-		return;
-	}
-	if (type < 2)
-		ok = debug_set_break(&g->debug, (u32)address, type ? DEBUG_HW : DEBUG_SW);
-	else
-		ok = debug_set_watch(&g->debug, (u32)address, (u32)kind, watch_kinds[type]);
-	if (ok)
-		reply_ok(g);
-	else
-		reply_invalid(g);
-}
-
-static void cmd_clear_point(struct gdb *g)
-{
-	u64 type, address, kind;
-
-	if (!take_point(g, &type, &address, &kind)) {
-		reply_invalid(g);
-		return;
-	}
-	if (type > 4) {
-		reply(g, "");
-		return;
-	}
-	if (type < 2)
-		debug_clear_break(&g->debug, (u32)address, type ? DEBUG_HW : DEBUG_SW);
-	else
-		debug_clear_watch(&g->debug, (u32)address, (u32)kind, watch_kinds[type]);
-	reply_ok(g);
 }
 
 /* ---- threads, of which there is one ---- */
@@ -504,9 +273,9 @@ static void cmd_clear_point(struct gdb *g)
 static void cmd_thread(struct gdb *g)
 {
 	if (take_thread(&g->args) && !*g->args)
-		reply_ok(g);
+		gdb_reply_ok(g);
 	else
-		reply_invalid(g);
+		gdb_reply_invalid(g);
 }
 
 /* H: for which operations, then a thread. */
@@ -519,17 +288,17 @@ static void cmd_select(struct gdb *g)
 
 static void cmd_current_thread(struct gdb *g)
 {
-	reply(g, "QC1");
+	gdb_reply_text(g, "QC1");
 }
 
 static void cmd_first_thread(struct gdb *g)
 {
-	reply(g, "m1");
+	gdb_reply_text(g, "m1");
 }
 
 static void cmd_next_thread(struct gdb *g)
 {
-	reply(g, "l");
+	gdb_reply_text(g, "l");
 }
 
 static void cmd_thread_info(struct gdb *g)
@@ -538,7 +307,7 @@ static void cmd_thread_info(struct gdb *g)
 
 	gdb_begin(&g->out);
 	gdb_put_hex(&g->out, text, strlen(text));
-	send_frame(g);
+	gdb_send(g);
 }
 
 /* ---- queries ---- */
@@ -562,13 +331,13 @@ static void cmd_supported(struct gdb *g)
 	gdb_begin(&g->out);
 	gdb_printf(&g->out, "PacketSize=%x;qXfer:features:read+;vContSupported+;QStartNoAckMode+%s%s", GDB_PACKET_MAX,
 		   g->says_swbreak ? ";swbreak+" : "", g->says_hwbreak ? ";hwbreak+" : "");
-	send_frame(g);
+	gdb_send(g);
 }
 
 static void cmd_no_ack(struct gdb *g)
 {
 	g->no_ack_next = true;
-	reply_ok(g);
+	gdb_reply_ok(g);
 }
 
 /* NAME:OFFSET,LENGTH */
@@ -581,20 +350,20 @@ static void cmd_features(struct gdb *g)
 	u32 here, i;
 
 	if (n >= sizeof(name) || !g->args[n]) {
-		reply_invalid(g);
+		gdb_reply_invalid(g);
 		return;
 	}
 	memcpy(name, g->args, n);
 	name[n] = '\0';
 	g->args += n + 1;
-	if (!take_range(g, &offset, &length)) {
-		reply_invalid(g);
+	if (!gdb_take_range(g, &offset, &length)) {
+		gdb_reply_invalid(g);
 		return;
 	}
 	length = MIN(length, sizeof(g->memory));
 	size = gdb_xml(name, offset, (char *)g->memory, length);
 	if (size < 0 || offset > (u64)size) {
-		reply(g, "E00");
+		gdb_reply_text(g, "E00");
 		return;
 	}
 	here = (u32)MIN(length, (u64)size - offset);
@@ -602,12 +371,12 @@ static void cmd_features(struct gdb *g)
 	gdb_put(&g->out, offset + here == (u64)size ? "l" : "m");
 	for (i = 0; i < here; i++)
 		gdb_put_binary(&g->out, g->memory[i]);
-	send_frame(g);
+	gdb_send(g);
 }
 
 static void cmd_attached(struct gdb *g)
 {
-	reply(g, "1");
+	gdb_reply_text(g, "1");
 }
 
 static void print_out(void *opaque, const char *text)
@@ -620,7 +389,7 @@ static void print_out(void *opaque, const char *text)
 		gdb_begin(&g->out);
 		gdb_put(&g->out, "O");
 		gdb_put_hex(&g->out, text, here);
-		send_frame(g);
+		gdb_send(g);
 	}
 }
 
@@ -631,29 +400,29 @@ static void cmd_monitor(struct gdb *g)
 	size_t n = strlen(g->args) / 2;
 
 	if (n >= sizeof(line) || !gdb_take_bytes(&g->args, line, n) || *g->args) {
-		reply_invalid(g);
+		gdb_reply_invalid(g);
 		return;
 	}
 	line[n] = '\0';
 	console_command(g->vm, line, print_out, g);
-	reply_ok(g);
+	gdb_reply_ok(g);
 }
 
 static void cmd_qemu_supported(struct gdb *g)
 {
-	reply(g, "sstepbits;sstep;PhyMemMode");
+	gdb_reply_text(g, "sstepbits;sstep;PhyMemMode");
 }
 
 static void cmd_sstepbits(struct gdb *g)
 {
-	reply(g, "ENABLE=1,NOIRQ=2,NOTIMER=4");
+	gdb_reply_text(g, "ENABLE=1,NOIRQ=2,NOTIMER=4");
 }
 
 static void cmd_sstep(struct gdb *g)
 {
 	gdb_begin(&g->out);
 	gdb_printf(&g->out, "0x%x", g->sstep);
-	send_frame(g);
+	gdb_send(g);
 }
 
 static void cmd_set_sstep(struct gdb *g)
@@ -662,16 +431,16 @@ static void cmd_set_sstep(struct gdb *g)
 
 	gdb_take_word(&g->args, "0x");
 	if (!gdb_take_number(&g->args, &x) || *g->args || x > SSTEP_ALL) {
-		reply_invalid(g);
+		gdb_reply_invalid(g);
 		return;
 	}
 	g->sstep = (u32)x;
-	reply_ok(g);
+	gdb_reply_ok(g);
 }
 
 static void cmd_physical(struct gdb *g)
 {
-	reply(g, g->physical ? "1" : "0");
+	gdb_reply_text(g, g->physical ? "1" : "0");
 }
 
 static void cmd_set_physical(struct gdb *g)
@@ -679,11 +448,11 @@ static void cmd_set_physical(struct gdb *g)
 	u64 x;
 
 	if (!gdb_take_number(&g->args, &x) || *g->args) {
-		reply_invalid(g);
+		gdb_reply_invalid(g);
 		return;
 	}
 	g->physical = x != 0;
-	reply_ok(g);
+	gdb_reply_ok(g);
 }
 
 /* ---- which is which ---- */
@@ -695,14 +464,14 @@ static const struct command {
 	bool whole;
 } commands[] = {
 	{"?", cmd_why, true},
-	{"!", reply_ok, true},
-	{"g", cmd_read_all, true},
-	{"G", cmd_write_all, false},
-	{"p", cmd_read_one, false},
-	{"P", cmd_write_one, false},
-	{"m", cmd_read, false},
-	{"M", cmd_write, false},
-	{"X", cmd_write_binary, false},
+	{"!", gdb_reply_ok, true},
+	{"g", gdb_cmd_read_all, true},
+	{"G", gdb_cmd_write_all, false},
+	{"p", gdb_cmd_read_one, false},
+	{"P", gdb_cmd_write_one, false},
+	{"m", gdb_cmd_read, false},
+	{"M", gdb_cmd_write, false},
+	{"X", gdb_cmd_write_binary, false},
 	{"c", cmd_cont, false},
 	{"s", cmd_step, false},
 	{"C", cmd_cont_signal, false},
@@ -711,8 +480,8 @@ static const struct command {
 	{"k", cmd_kill, false},
 	{"H", cmd_select, false},
 	{"T", cmd_thread, false},
-	{"Z", cmd_set_point, false},
-	{"z", cmd_clear_point, false},
+	{"Z", gdb_cmd_set_point, false},
+	{"z", gdb_cmd_clear_point, false},
 	{"vCont?", cmd_vcont_query, true},
 	{"vCont", cmd_vcont, false},
 	{"vKill", cmd_vkill, false},
@@ -751,7 +520,7 @@ static void execute(struct gdb *g)
 		c->fn(g);
 		return;
 	}
-	reply(g, "");
+	gdb_reply_text(g, "");
 }
 
 /* ---- the connection ---- */
@@ -779,7 +548,7 @@ static void take(struct gdb *g, u8 byte)
 		break;
 	case GDB_TOO_LONG:
 		acknowledge(g, "+");
-		reply_invalid(g);
+		gdb_reply_invalid(g);
 		break;
 	case GDB_ACK:
 		if (g->no_ack_next)
@@ -788,7 +557,7 @@ static void take(struct gdb *g, u8 byte)
 		break;
 	case GDB_NACK:
 		if (g->out.len && !g->no_ack)
-			send_frame(g);
+			gdb_send(g);
 		break;
 	case GDB_INTERRUPT:
 		attach(g);
@@ -875,7 +644,7 @@ void gdb_close(struct vm *vm, int status)
 	if (g->attached) {
 		gdb_begin(&g->out);
 		gdb_printf(&g->out, "W%02x", (u32)status & 0xff);
-		send_frame(g);
+		gdb_send(g);
 	}
 	chardev_attach(g->chr, &(struct chardev_client){0});
 	chardev_close(g->chr);
