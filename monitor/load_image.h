@@ -98,6 +98,12 @@ unsigned load_e820(const struct vm *vm, struct e820_entry map[E820_MAX]);
 /* A GDT with flat 32-bit code at selector `cs` and data at cs + 8, the entry's segments set to it. 32 bytes at pa. */
 void load_gdt(struct vm *vm, u32 pa, u16 cs, struct boot_entry *entry);
 
+/*
+ * Obeys the command line's vga=: for a VBE mode that there is, sets it and writes screen_info, the first 36h bytes of boot_params; leaves
+ * both alone for text modes, warns of others. There is a VGA. vCPU thread, without the lock. load_screen.c
+ */
+void load_graphics(struct vm *vm, const char *cmdline, u8 *screen_info);
+
 /* ---- under -bios: load_firmware.c ---- */
 
 /* What the option ROMs load: an address, a size and data. */

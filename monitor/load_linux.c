@@ -171,8 +171,10 @@ static void load(struct loader *l, struct vm *vm, struct boot_entry *entry)
 	struct e820_entry map[E820_MAX];
 	unsigned count = load_e820(vm, map);
 
-	if (vm->vga)
+	if (vm->vga) {
 		memcpy(bp, text_screen, sizeof(text_screen));
+		load_graphics(vm, l->cmdline, bp);
+	}
 	memcpy(bp + BP_SETUP_HEADER, header + BP_SETUP_HEADER, header_end - BP_SETUP_HEADER);
 	put16(bp + BP_EXT_MEM_K, MIN(ext_k, 0xffffu));
 	put32(bp + BP_ALT_MEM_K, ext_k);

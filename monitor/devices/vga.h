@@ -70,6 +70,11 @@ struct vga *vga_create(struct vm *vm);
 void vga_attach_pci(struct vga *g, struct pci_bus *bus);
 /* Text mode 3, 80x25, an empty screen, as a BIOS leaves it. vCPU thread or start-up, lock held. */
 void vga_set_text_mode(struct vga *g);
+/*
+ * A VBE mode of `depth` bits a pixel, its frame buffer linear and clear. Returns the bytes from line to line, *base is the address of the
+ * frame buffer; 0, and nothing is changed, while the VGA's BAR has none below 4 GiB. vCPU thread or start-up, lock held.
+ */
+u32 vga_set_linear_mode(struct vga *g, u16 width, u16 height, u16 depth, u64 *base);
 /* Lock held. */
 void vga_snapshot(const struct vga *g, struct vga_view *v);
 

@@ -80,6 +80,11 @@ static void map_rom(struct pci_device *d, int bar, u64 base)
 		memory_map(g->vm, base, ROM_SIZE, g->rom_offset, false);
 }
 
+u64 vga_frame_buffer(const struct vga *g)
+{
+	return g->pci.bus ? g->pci.mapped[BAR_MEMORY] : PCI_NOWHERE;
+}
+
 void vga_attach_pci(struct vga *g, struct pci_bus *bus)
 {
 	/* Vendor and device, class 0300 (VGA compatible), subsystem 1AF4:1100. */

@@ -95,6 +95,9 @@ static inline u32 vga_plane_mask(const struct vga_regs *r)
 	return vbe_on(r) ? VGA_MEMORY / 4 - 1 : 0xffff;
 }
 
+/* vga_pci.c: where the BAR of video memory is, PCI_NOWHERE while that is nowhere. */
+u64 vga_frame_buffer(const struct vga *g);
+
 /* vga_mem.c: the window at A0000h. */
 void vga_memory_register(struct vga *g);
 /* A register that the window depends on was written: it ceases to be mapped if it now reads otherwise. vCPU thread, lock held. */

@@ -156,6 +156,19 @@ void vbe_reset(struct vga *g)
 	r->vbe[VBE_MEMORY_64K] = VGA_MEMORY >> 16;
 }
 
+u32 vga_set_linear_mode(struct vga *g, u16 width, u16 height, u16 depth, u64 *base)
+{
+	*base = vga_frame_buffer(g);
+	if (*base > 0xffffffff)
+		return 0;
+	vbe_write(g, VBE_ENABLE, 0);
+	vbe_write(g, VBE_XRES, width);
+	vbe_write(g, VBE_YRES, height);
+	vbe_write(g, VBE_BPP, depth);
+	vbe_write(g, VBE_ENABLE, VBE_ENABLED | VBE_LFB);
+	return vbe_pitch(&g->r);
+}
+
 static u32 port_read(void *opaque, u16 port, unsigned size)
 {
 	struct vga *g = opaque;

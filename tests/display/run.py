@@ -206,6 +206,23 @@ def curses_screenshot(run):
 
 
 @suite.case
+def graphics_mode(run):
+    """vga= of the command line: the kernel's own driver finds a frame buffer, and writes on it."""
+    serial, png = run.path("serial"), run.path("end.png")
+    machine = run.start("-display", "none", "-monitor", "none", "-serial", f"file:{serial}", "-screenshot", png,
+                        append="console=ttyS0 console=tty0 vga=0x317")
+    said = wait_until(lambda: re.search(r"vesafb: mode is (\S+), linelength=(\d+)", contents(serial)), BOOT)
+    run.check(f"the driver's mode: {said and said[0]}", said and said.groups() == ("1024x768x16", "2048"))
+    run.check("its console", wait_until(lambda: "frame buffer device 128x48" in contents(serial), BOOT))
+    time.sleep(1)
+    machine.kill()
+    run.check("exit status", machine.wait(20) == 128 + signal.SIGTERM)
+    width, height, pixels = read_png(png)
+    lit = sum(1 for i in range(0, len(pixels), 3) if pixels[i:i + 3] != bytes(3))
+    run.check(f"{lit} pixels of {width}x{height}", (width, height) == (1024, 768) and 5000 < lit < width * height // 2)
+
+
+@suite.case
 def curses_ends(run):
     """Killed, failed or stopped: the terminal is as it was."""
     os.environ["TERM"] = "xterm-256color"
