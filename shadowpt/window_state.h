@@ -1,0 +1,146 @@
+/*
+ * What the parts of the direct memory flavour share, and nobody else sees: the bookkeeping of windows (see window.h).
+ *
+ *	window.c	life of windows: address space, which one code uses
+ *	window_map.c	what is in them: regions, host mappings, traces of page tables, fills and zaps
+ *	policy.c	whether they pay: heat, guilt
+ *
+ * A window is kept in regions of 2 MiB, the least that one page-directory entry maps in any paging mode. A region that has mappings has two
+ * "uses": one on the page of its directory entry, one on its page table. A guest page with uses is traced; when its last use goes, it is
+ * plain data again.
+ */
+#ifndef RINGER_WINDOW_STATE_H
+#define RINGER_WINDOW_STATE_H
+
+#include "monitor/vcpu.h"
+#include "shadowpt/window.h"
+
+#include "shadowpt/walk.h"
+
+#define WINDOW_SIZE  (1ull << 32)
+#define WINDOW_GUARD (1ull << 16)
+#define WINDOW_COUNT 32
+#define REGION_SHIFT 21
+#define REGION_COUNT (1u << (32 - REGION_SHIFT))
+#define REGION_PAGES 512u
+#define POOL_REGIONS 4096u
+#define ZAP_MAX	     128u
+#define A20_PAGE     (1u << (20 - PAGE_SHIFT))
+#define AROUND	     16u /* pages looked at around a fault */
+#define HEAT_SLOTS   64u
+#define HEAT_TICKS   1	/* timer interrupts in user code until an address space is hot */
+#define CALM_FAULTS  8u /* exceptions between two interrupts, at most, of a program that is past its start */
+#define COOL_NS	     200000000ull
+#define JUDGE_NS     10000000ull
+#define ACTIVITY_NS  10000ull
+#define GUILTY_SLOTS 8192u
+#define BLAME_SLOTS  256u
+#define BLAME_LIMIT  64u /* true faults of one instruction between two interrupts: a signal for each is too much */
+#define REBIND_MAX   16u /* pages that a region may lose when it goes over to another page table */
+#define CHURN_SLOTS  4096u
+#define CHURN_LIMIT  8u
+
+struct region {
+	u64 mapped[REGION_PAGES / 64];
+	u64 writable[REGION_PAGES / 64];
+	u64 pde_pa, table_pa; /* table_pa 0: a large page; pde_pa 0: no paging */
+	u64 pde;	      /* the directory entry when the region was made */
+	u32 count;	      /* pages mapped */
+	u32 next_free;
+	u16 window, number;
+	u16 entry_size;
+	/* Uses: index * 2 on the directory page, index * 2 + 1 on the table page; links are use + 1. */
+	u32 next_use[2], prev_use[2];
+	struct page_desc *used[2]; /* of the pages used: what lies at their addresses may have changed since */
+};
+
+/*
+ * The supervisor's window serves all address spaces. Its regions do not use their directory: the directories of the current address space
+ * are used as a whole (roots, pool entries of their own), and a CR3 load compares the entries of the regions that live.
+ */
+#define ROOT_NUMBER 0xffff
+
+struct window {
+	u8 *base;
+	bool used, kernel;
+	u16 live_count;
+	u16 live[REGION_COUNT]; /* numbers of the regions in use */
+	u32 root[4];		/* kernel: index + 1 of the root uses */
+	u32 cr3;
+	u64 pdpte[4];
+	bool pae;
+	u64 last_use;
+	u32 mappings;		  /* host mappings, at most */
+	u16 region[REGION_COUNT]; /* index + 1 into the pool */
+	u32 activity;		  /* fills, zaps, changes of rights since `since` (vm time, ns) */
+	u64 since;
+	u32 prefault;	  /* linear address of the last true fault, or 0 */
+	u32 zap[ZAP_MAX]; /* linear pages */
+	u32 zap_count;
+};
+
+#define KERNEL_WINDOW WINDOW_COUNT
+
+struct windows {
+	struct window window[WINDOW_COUNT + 1];
+	u32 paging; /* the bits of CR0, CR4, EFER and A20 that windows were made under */
+	struct region *pool;
+	u32 free_region; /* index + 1 */
+	u32 mappings, budget;
+	u32 span; /* pages that one fill may map, a power of two; two fills fit into the budget, so that an instruction with two operands
+		     gets on */
+	u64 clock;
+	u8 *gs;	      /* what GS base holds */
+	u32 reserved; /* windows that have address space */
+	bool refused; /* the host gives no more of it: go on with those that there are, or checked */
+	struct heat {
+		u32 cr3, ticks;
+		u64 not_before; /* vm time: it has been tried, and cost too much */
+	} heat[HEAT_SLOTS];
+	u64 exceptions; /* at the last tick */
+	u64 guilty[GUILTY_SLOTS];
+	struct blame {
+		u64 insn_pa, tick; /* stats.interrupts */
+		u32 count;
+	} blame[BLAME_SLOTS];
+	u8 churn[CHURN_SLOTS]; /* how often a page (by a hash) of the supervisor's window was zapped singly */
+};
+
+/* For -d page: "window 3 (cr3 00123000)". */
+#define WINDOW_FMT	  "page: window %u (%s, cr3 %08x): "
+#define WINDOW_ARGS(v, w) (u32)((w) - (v)->windows->window), (w)->kernel ? "supervisor" : "user", (w)->kernel ? (v)->cr3 : (w)->cr3
+
+static inline struct region *region_at(struct vcpu *v, u32 index)
+{
+	return &v->windows->pool[index];
+}
+
+/* window_map.c */
+
+/* Whether the bookkeeping has a linear page for mapped; `which`: window number << 20 | linear page. */
+bool window_is_mapped(struct vcpu *v, const struct window *w, u32 page);
+bool window_is_writable(struct vcpu *v, u32 which);
+/* Empties a window. */
+void window_reset(struct vcpu *v, struct window *w);
+/* Does the queued zaps. */
+void window_flush_zaps(struct vcpu *v, struct window *w);
+/* The supervisor's window goes over to the current address space; it is not `used` any more where that could not be. */
+void window_switch_kernel(struct vcpu *v, struct window *w);
+/* The supervisor's window stops tracing directories. */
+void window_release_roots(struct vcpu *v, struct window *w);
+
+/* window.c */
+
+/* Gives the current address space a window: a free one, or the least recently used. */
+void window_adopt(struct vcpu *v);
+
+/* policy.c */
+
+/* Whether a page of the supervisor's window is mapped to be used once: those who go there are guilty. */
+bool policy_churns(const struct vcpu *v, u32 page);
+/* Such a page was zapped singly. */
+void policy_zapped(struct vcpu *v, u32 page);
+/* A user's window has been given to the current address space. */
+void policy_begin(struct vcpu *v, struct window *w);
+
+#endif
