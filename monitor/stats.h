@@ -34,6 +34,7 @@
 	X(window_fills, "hidden faults that filled a window")             \
 	X(window_pages, "pages mapped by them")                           \
 	X(window_mappings, "host mappings made by them")                  \
+	X(window_upgrades, "runs of pages made writable where they were mapped") \
 	X(window_zaps, "ranges unmapped from windows")                    \
 	X(window_rebinds, "regions of the kernel window that went over to another page table") \
 	X(window_resets, "windows emptied as a whole")                    \

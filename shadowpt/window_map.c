@@ -97,8 +97,10 @@ static bool reserve(struct window *w, u32 page, u32 pages)
  */
 static void unmap(struct window *w, u32 page, u32 pages)
 {
-	if (!reserve(w, page, pages))
-		reserve(w, 0, 1u << 20);
+	if (reserve(w, page, pages))
+		return;
+	reserve(w, 0, 1u << 20);
+	w->lost = true;
 }
 
 static void count_mappings(struct vcpu *v, struct window *w, s32 n)
@@ -118,6 +120,7 @@ void window_reset(struct vcpu *v, struct window *w)
 		drop_region(v, w, w->live[w->live_count - 1]);
 	count_mappings(v, w, -(s32)w->mappings);
 	w->zap_count = 0;
+	w->lost = false;
 	v->stats.window_resets++;
 }
 
@@ -267,8 +270,10 @@ bool window_is_writable(struct vcpu *v, u32 which)
 static void protect_run(struct vcpu *v, struct window *w, u32 page, u32 pages)
 {
 	trace_to(LOG_PAGE, WINDOW_FMT "%08x, %u pages, is read-only now\n", WINDOW_ARGS(v, w), page << PAGE_SHIFT, pages);
-	if (mprotect(w->base + (u64)page * PAGE_SIZE, (u64)pages * PAGE_SIZE, PROT_READ) < 0)
-		unmap(w, 0, 1u << 20);
+	if (mprotect(w->base + (u64)page * PAGE_SIZE, (u64)pages * PAGE_SIZE, PROT_READ) < 0) {
+		reserve(w, 0, 1u << 20);
+		w->lost = true;
+	}
 	/* It may split a mapping in three. */
 	w->activity++;
 	count_mappings(v, w, 2);
@@ -325,10 +330,48 @@ static void remember_writer(struct vcpu *v, struct page_desc *d, u32 which)
 
 /* ---- filling ---- */
 
+/*
+ * How many host mappings a region can be, at most: pages of a table each one and the hole behind it, those of a large page as many as there
+ * are changes of rights.
+ */
+static u32 region_mappings(const struct region *r)
+{
+	u32 n = 1, was = 0;
+	if (r->table_pa)
+		return 2 * r->count;
+	for (u32 i = 0; i < REGION_PAGES; i++) {
+		u32 is = (r->mapped[i / 64] >> (i % 64) & 1) + (r->writable[i / 64] >> (i % 64) & 1);
+		n += is != was;
+		was = is;
+	}
+	return n + 1;
+}
+
+/* Counts grow with each change of rights, though most of them undo another. */
+static void recount(struct vcpu *v)
+{
+	for (u32 i = 0; i <= WINDOW_COUNT; i++) {
+		struct window *w = &v->windows->window[i];
+		u32 n = 1;
+		if (!w->mappings || w->lost)
+			continue;
+		for (u32 k = 0; k < w->live_count; k++)
+			n += region_mappings(region_at(v, w->region[w->live[k]] - 1u));
+		if (n < w->mappings)
+			count_mappings(v, w, (s32)(n - w->mappings));
+	}
+}
+
 static void evict_for(struct vcpu *v, struct window *keep)
 {
 	struct windows *ws = v->windows;
-	while (ws->mappings + ws->span > ws->budget) {
+	if (ws->mappings + ws->span <= ws->budget)
+		return;
+	recount(v);
+	/* What little that may have brought would be gone with the next few fills. */
+	if (ws->mappings + ws->span + ws->budget / 8 <= ws->budget)
+		return;
+	do {
 		struct window *victim = NULL;
 		for (u32 i = 0; i <= WINDOW_COUNT; i++) {
 			struct window *w = &ws->window[i];
@@ -340,7 +383,7 @@ static void evict_for(struct vcpu *v, struct window *keep)
 		window_reset(v, victim ? victim : keep);
 		if (!victim)
 			return;
-	}
+	} while (ws->mappings + ws->span > ws->budget);
 }
 
 static struct region *need_region(struct vcpu *v, struct window *w, u32 number, const struct walk *walk)
@@ -418,15 +461,14 @@ static int neighbour(struct vcpu *v, const struct window *w, const struct region
 	return page_rights(v, page, *pa, writable ? PROT_READ | PROT_WRITE : PROT_READ);
 }
 
-/* Large runs are left to be populated as they are touched: much of them may never be. */
-static bool map_run(struct vcpu *v, struct window *w, u32 page, u64 pa, u32 pages, int prot)
+/* What is to be done with a run of pages. */
+enum fill { FILL_NOTHING, FILL_READ, FILL_WRITE, FILL_UPGRADE };
+
+static void note_run(struct vcpu *v, struct window *w, u32 page, u64 pa, u32 pages, bool writable)
 {
 	struct memory *m = &v->vm->mem;
-	u8 *host = ram_ptr(m, pa);
-	int flags = MAP_SHARED | MAP_FIXED | (pages <= AROUND ? MAP_POPULATE : 0);
-	if (mmap(w->base + (u64)page * PAGE_SIZE, (u64)pages * PAGE_SIZE, prot, flags, m->fd, host - m->ram) == MAP_FAILED)
-		return false;
 	struct region *r = region_at(v, w->region[page / REGION_PAGES] - 1u);
+	u32 host = ram_page(m, ram_ptr(m, pa));
 	for (u32 i = 0; i < pages; i++) {
 		u32 n = (page + i) % REGION_PAGES;
 		u64 bit = 1ull << (n % 64);
@@ -434,18 +476,56 @@ static bool map_run(struct vcpu *v, struct window *w, u32 page, u64 pa, u32 page
 			r->count++;
 		r->mapped[n / 64] |= bit;
 		r->writable[n / 64] &= ~bit;
-		if (prot & PROT_WRITE) {
+		if (writable) {
 			r->writable[n / 64] |= bit;
-			remember_writer(v, smc_page(v, ram_page(m, host) + i), (u32)(w - v->windows->window) << 20 | (page + i));
+			remember_writer(v, smc_page(v, host + i), (u32)(w - v->windows->window) << 20 | (page + i));
 		}
 	}
-	trace_to(LOG_PAGE, WINDOW_FMT "fill of %08x, %u pages -> pa %llx %s\n", WINDOW_ARGS(v, w), page << PAGE_SHIFT, pages,
-		 (unsigned long long)pa, prot & PROT_WRITE ? "rw" : "r");
+}
+
+/* Large runs are left to be populated as they are touched: much of them may never be. */
+static bool fill_run(struct vcpu *v, struct window *w, u32 page, u64 pa, u32 pages, enum fill how)
+{
+	struct memory *m = &v->vm->mem;
+	u8 *at = w->base + (u64)page * PAGE_SIZE;
+	size_t n = (size_t)pages * PAGE_SIZE;
+	if (how == FILL_UPGRADE) {
+		/* The host joins it with its neighbours again, mostly; recount() finds that out. */
+		if (mprotect(at, n, PROT_READ | PROT_WRITE) < 0)
+			return false;
+		v->stats.window_upgrades++;
+	} else {
+		int prot = how == FILL_WRITE ? PROT_READ | PROT_WRITE : PROT_READ;
+		int flags = MAP_SHARED | MAP_FIXED | (pages <= AROUND ? MAP_POPULATE : 0);
+		if (mmap(at, n, prot, flags, m->fd, ram_ptr(m, pa) - m->ram) == MAP_FAILED)
+			return false;
+		v->stats.window_mappings++;
+		v->stats.window_pages += pages;
+	}
+	note_run(v, w, page, pa, pages, how != FILL_READ);
+	trace_to(LOG_PAGE, WINDOW_FMT "%s of %08x, %u pages -> pa %llx %s\n", WINDOW_ARGS(v, w), how == FILL_UPGRADE ? "upgrade" : "fill",
+		 page << PAGE_SHIFT, pages, (unsigned long long)pa, how == FILL_READ ? "r" : "rw");
 	count_mappings(v, w, 2);
 	w->activity++;
-	v->stats.window_mappings++;
-	v->stats.window_pages += pages;
 	return true;
+}
+
+/*
+ * What is there already with the right to write or without need of it stays: a mapping made anew is empty, and the host would populate it
+ * page by page once more. A page that only lacks the right gets it, if it is certain that what is mapped there is still the page that the
+ * tables mean.
+ */
+static enum fill what_to_do(const struct window *w, const struct region *r, u32 page, int prot, bool faulted)
+{
+	u32 n = page % REGION_PAGES;
+	bool mapped = r->mapped[n / 64] >> (n % 64) & 1, writable = r->writable[n / 64] >> (n % 64) & 1;
+	if (prot == PROT_NONE)
+		return FILL_NOTHING;
+	if (mapped && !faulted && (writable || !(prot & PROT_WRITE)))
+		return FILL_NOTHING;
+	if (mapped && !writable && (prot & PROT_WRITE) && !w->zap_count && !w->lost)
+		return FILL_UPGRADE;
+	return prot & PROT_WRITE ? FILL_WRITE : FILL_READ;
 }
 
 /*
@@ -457,7 +537,7 @@ static bool map_around(struct vcpu *v, struct window *w, struct region *r, u32 p
 	u32 span = r->table_pa ? AROUND : v->windows->span, first = page & ~(span - 1);
 	u64 run_pa = 0, p = 0;
 	u32 run_page = 0, run = 0;
-	int run_prot = PROT_NONE;
+	enum fill run_how = FILL_NOTHING;
 	pa &= ~(u64)PAGE_MASK;
 	for (u32 i = 0; i <= span; i++) {
 		u32 at = first + i;
@@ -473,18 +553,19 @@ static bool map_around(struct vcpu *v, struct window *w, struct region *r, u32 p
 		} else if (!(r->mapped[at % REGION_PAGES / 64] >> (at % 64) & 1)) {
 			here = neighbour(v, w, r, at, &p);
 		}
-		bool joins = run && here == run_prot && p == run_pa + (u64)run * PAGE_SIZE &&
+		enum fill how = i == span ? FILL_NOTHING : what_to_do(w, r, at, here, at == page);
+		bool joins = run && how == run_how && p == run_pa + (u64)run * PAGE_SIZE &&
 			     ram_ptr(&v->vm->mem, p) == ram_ptr(&v->vm->mem, run_pa) + (u64)run * PAGE_SIZE;
-		if (joins && here != PROT_NONE) {
+		if (joins && how != FILL_NOTHING) {
 			run++;
 			continue;
 		}
-		if (run && !map_run(v, w, run_page, run_pa, run, run_prot))
+		if (run && !fill_run(v, w, run_page, run_pa, run, run_how))
 			return false;
-		run = here != PROT_NONE;
+		run = how != FILL_NOTHING;
 		run_page = at;
 		run_pa = p;
-		run_prot = here;
+		run_how = how;
 	}
 	return true;
 }

@@ -63,6 +63,7 @@ struct region {
 struct window {
 	u8 *base;
 	bool used, kernel;
+	bool lost; /* the host refused something: pages may be gone that the bookkeeping has for mapped, until they fault */
 	u16 live_count;
 	u16 live[REGION_COUNT]; /* numbers of the regions in use */
 	u32 root[4];		/* kernel: index + 1 of the root uses */
