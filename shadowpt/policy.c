@@ -1,13 +1,38 @@
 /*
- * Whether windows pay (see window.h): which address spaces are hot enough for one, which lose theirs again, and which instructions are
+ * Whether windows pay (see policy.h): which address spaces are hot enough for one, which lose theirs again, and which instructions are
  * better not direct.
  */
+#include "shadowpt/policy.h"
+
+#include <string.h>
+
 #include "monitor/fpu.h"
 #include "monitor/trace.h"
 #include "monitor/vm.h"
 #include "shadowpt/window_state.h"
 
+static u64 now(const struct vcpu *v)
+{
+	return clock_ns(&v->vm->clock);
+}
+
 /* ---- guilt ---- */
+
+/* Zaps far apart are no habit. Who has been found guilty stays so. */
+static void decay(struct vcpu *v)
+{
+	struct windows *ws = v->windows;
+	u64 t = now(v);
+	if (t - ws->decayed < CHURN_NS)
+		return;
+	ws->decayed = t;
+	for (u32 i = 0; i < CHURN_SLOTS; i++)
+		if (ws->churn[i] <= CHURN_LIMIT)
+			ws->churn[i] /= 2;
+	for (u32 i = 0; i < REGION_COUNT; i++)
+		if (ws->differs[i] <= CHURN_LIMIT)
+			ws->differs[i] /= 2;
+}
 
 /*
  * A page that the kernel maps to use it once (fixmaps, temporary mappings) costs a signal and two system calls each time: beyond a few
@@ -18,15 +43,38 @@ static u8 *churn(const struct vcpu *v, u32 page)
 	return &v->windows->churn[(page ^ page >> 12) % CHURN_SLOTS];
 }
 
-bool policy_churns(const struct vcpu *v, u32 page)
+bool policy_avoids(const struct vcpu *v, u32 page)
 {
-	return *churn(v, page) > CHURN_LIMIT;
+	return *churn(v, page) > CHURN_LIMIT || v->windows->differs[page / REGION_PAGES] > CHURN_LIMIT;
 }
 
-void policy_zapped(struct vcpu *v, u32 page)
+void policy_page_zapped(struct vcpu *v, u32 page)
 {
-	if (!policy_churns(v, page))
+	decay(v);
+	if (*churn(v, page) <= CHURN_LIMIT)
 		++*churn(v, page);
+}
+
+/*
+ * The same for regions, as those that a kernel maps its current process's tables or stacks in. Without any of them the window is good for
+ * all address spaces.
+ */
+void policy_region_differs(struct vcpu *v, u32 number)
+{
+	u8 *n = &v->windows->differs[number];
+	decay(v);
+	if (*n > CHURN_LIMIT)
+		return;
+	if (++*n > CHURN_LIMIT) {
+		v->stats.regions_avoided++;
+		trace_to(LOG_PAGE, "page: %08x to %08x is left out of the supervisor's window: address spaces differ there\n",
+			 number << REGION_SHIFT, (number << REGION_SHIFT) + (1u << REGION_SHIFT) - 1);
+	}
+}
+
+void policy_forget_regions(struct vcpu *v)
+{
+	memset(v->windows->differs, 0, sizeof(v->windows->differs));
 }
 
 static u64 *guilty_slot(const struct vcpu *v, u64 pa)
@@ -39,6 +87,8 @@ void window_convict(struct vcpu *v, u64 insn_pa)
 	*guilty_slot(v, insn_pa) = insn_pa + 1;
 	trace_to(LOG_PAGE, "page: the instruction at pa %llx runs checked from now on\n", (unsigned long long)insn_pa);
 	v->stats.guilty++;
+	if (v->window)
+		account_pay(&v->window->account, COST_GUILT);
 }
 
 bool window_blame(struct vcpu *v, u64 insn_pa)
@@ -57,14 +107,7 @@ bool window_is_guilty(struct vcpu *v, u64 insn_pa)
 	return *guilty_slot(v, insn_pa) == insn_pa + 1;
 }
 
-/* ---- heat ---- */
-
-void policy_begin(struct vcpu *v, struct window *w)
-{
-	w->activity = 0;
-	/* The first fills are forgiven. */
-	w->since = clock_ns(&v->vm->clock) + JUDGE_NS;
-}
+/* ---- accounts ---- */
 
 static struct heat *heat(struct vcpu *v)
 {
@@ -74,48 +117,97 @@ static struct heat *heat(struct vcpu *v)
 	return h;
 }
 
-/* An address space that changes its mappings all the time is better off checked: a fill or a zap costs about ACTIVITY_NS, a quarter of its
- * time is too much. */
-static void judge(struct vcpu *v, struct window *w)
+/* What has run since the last time that somebody asked: what runs now. */
+static u64 sample(struct vcpu *v)
 {
-	u64 now = clock_ns(&v->vm->clock), passed = now - w->since;
-	if (now < w->since + JUDGE_NS)
-		return;
-	bool busy = (u64)w->activity * ACTIVITY_NS * 4 > passed;
-	w->activity = 0;
-	w->since = now;
-	if (!busy || v->vm->opt.flavour != FLAVOUR_AUTO)
-		return;
-	trace_to(LOG_PAGE, WINDOW_FMT "given up, its address space changes too fast\n", WINDOW_ARGS(v, w));
+	struct windows *ws = v->windows;
+	u64 t = now(v), passed = t - ws->sampled;
+	ws->sampled = t;
+	return passed;
+}
+
+void policy_open(struct vcpu *v, struct window *w)
+{
+	account_open(&w->account, now(v), w->kernel ? ACCOUNT_SHARE * ACCOUNT_MAX : heat(v)->ran);
+	w->next = 0;
+	w->stride = AROUND;
+	if (!w->kernel)
+		heat(v)->ran = 0;
+}
+
+bool policy_settle(struct vcpu *v, struct window *w)
+{
+	struct windows *ws = v->windows;
+	struct retry *r = w->kernel ? &ws->kernel_retry : &heat(v)->retry;
+	if (v->vm->opt.flavour != FLAVOUR_AUTO) {
+		w->account.balance = ACCOUNT_MAX;
+		return true;
+	}
+	account_earn(&w->account, sample(v));
+	if (w->account.balance >= 0)
+		return true;
+	retry_later(r, &w->account, ws->sampled);
+	trace_to(LOG_PAGE, WINDOW_FMT "given up for %u ms: it does not pay\n", WINDOW_ARGS(v, w), (u32)(r->wait / 1000000));
 	window_reset(v, w);
+	window_release_roots(v, w);
 	w->used = false;
-	v->user_window = NULL;
-	heat(v)->not_before = now + COOL_NS;
+	if (w->kernel)
+		ws->kernel_waits = true;
+	else
+		v->user_window = NULL;
 	v->stats.windows_demoted++;
+	return false;
+}
+
+bool policy_kernel_waits(struct vcpu *v)
+{
+	struct windows *ws = v->windows;
+	/* Interrupts may be off for good: now and then this looks at the clock itself. */
+	if (ws->kernel_waits && ++ws->kernel_polls % KERNEL_POLLS == 0)
+		ws->kernel_waits = now(v) < ws->kernel_retry.not_before;
+	return ws->kernel_waits;
+}
+
+void window_sleep(struct vcpu *v, bool begins)
+{
+	struct windows *ws = v->windows;
+	u64 ran = sample(v);
+	if (!begins)
+		return;
+	/* A user's code ran before the kernel found nothing more to do: who of them how long is not known. */
+	if (v->window)
+		account_earn(&v->window->account, ran);
+	if (v->user_window && v->user_window != v->window)
+		account_earn(&v->user_window->account, ran);
+	ws->exceptions = v->stats.exceptions;
 }
 
 void window_tick(struct vcpu *v)
 {
 	struct windows *ws = v->windows;
-	if (v->vm->opt.flavour == FLAVOUR_CHECKED || !(v->cr0 & CR0_PG))
+	bool automatic = v->vm->opt.flavour == FLAVOUR_AUTO;
+	if (v->vm->opt.flavour == FLAVOUR_CHECKED)
+		return;
+	u64 ran = sample(v);
+	if (v->window)
+		account_earn(&v->window->account, ran);
+	if (ws->kernel_waits)
+		ws->kernel_waits = ws->sampled < ws->kernel_retry.not_before;
+	if (!(v->cr0 & CR0_PG))
 		return;
 	/* A program that has just been started faults its pages in, and many end before they have them all: that is not heat. */
 	u64 faults = v->stats.exceptions - ws->exceptions;
 	ws->exceptions = v->stats.exceptions;
-	if (v->user_window) {
-		judge(v, v->user_window);
-		return;
-	}
-	if (v->cpl != 3 || (ws->refused && ws->reserved == !!ws->window[KERNEL_WINDOW].base))
+	if (v->user_window || v->cpl != 3 || (ws->refused && ws->reserved == !!ws->window[KERNEL_WINDOW].base))
 		return;
 	struct heat *h = heat(v);
-	if (v->vm->opt.flavour == FLAVOUR_AUTO && faults > CALM_FAULTS) {
-		h->ticks = 0;
+	h->ran += ran;
+	if (automatic && faults > CALM_FAULTS)
+		h->ran = 0;
+	if (automatic && (!h->ran || ws->sampled < h->retry.not_before))
 		return;
-	}
-	if (v->vm->opt.flavour == FLAVOUR_AUTO && (++h->ticks < HEAT_TICKS || clock_ns(&v->vm->clock) < h->not_before))
-		return;
-	h->ticks = 0;
 	fpu_park(v);
 	window_adopt(v);
+	if (automatic && v->user_window)
+		window_hand_over(v, v->user_window);
 }

@@ -60,7 +60,7 @@ void window_switch(struct vcpu *v)
 	window_sync(v);
 	if (ws->window[KERNEL_WINDOW].used)
 		window_switch_kernel(v, &ws->window[KERNEL_WINDOW]);
-	for (u32 i = 0; i < WINDOW_COUNT; i++) {
+	for (u32 i = 0; i < ws->top; i++) {
 		struct window *w = &ws->window[i];
 		if (!same_space(v, w))
 			continue;
@@ -101,7 +101,8 @@ void window_adopt(struct vcpu *v)
 	w->pae = v->cr4 & CR4_PAE;
 	memcpy(w->pdpte, v->pdpte, sizeof(w->pdpte));
 	w->zap_count = 0;
-	policy_begin(v, w);
+	policy_open(v, w);
+	ws->top = MAX(ws->top, (u32)(w - ws->window) + 1);
 	v->user_window = w;
 	v->stats.windows_made++;
 	trace_to(LOG_PAGE, WINDOW_FMT "made\n", WINDOW_ARGS(v, w));
@@ -113,13 +114,14 @@ static struct window *kernel_window(struct vcpu *v)
 	struct window *w = &v->windows->window[KERNEL_WINDOW];
 	if (likely(w->used))
 		return w;
-	if (v->vm->opt.flavour == FLAVOUR_CHECKED || (v->windows->refused && !w->base))
+	if (v->vm->opt.flavour == FLAVOUR_CHECKED || (v->windows->refused && !w->base) || policy_kernel_waits(v))
 		return NULL;
 	fpu_park(v);
 	w->kernel = true;
 	if (!w->base && !create(v, w))
 		return NULL;
 	w->live_count = 0;
+	policy_open(v, w);
 	window_switch_kernel(v, w);
 	trace_to(LOG_PAGE, WINDOW_FMT "made\n", WINDOW_ARGS(v, w));
 	return w->used ? w : NULL;
@@ -129,20 +131,16 @@ bool window_enter(struct vcpu *v)
 {
 	struct windows *ws = v->windows;
 	struct window *w = v->cpl == 3 ? v->user_window : kernel_window(v);
+	if (w && unlikely(w->account.balance < 0) && !policy_settle(v, w))
+		w = NULL;
 	v->window = w;
 	if (!w)
 		return false;
 	v->window_base = (u64)w->base;
 	if (unlikely(w->zap_count) && !w->kernel)
 		window_flush_zaps(v, w);
-	/* The kernel has most likely mapped what a true fault asked for. The guest may never repeat it: A may be set on suspicion, D may
-	 * not. */
-	if (w->prefault && !w->kernel) {
-		u32 error, linear = w->prefault;
-		w->prefault = 0;
-		window_fault(v, linear, false, &error);
-		w->prefault = 0;
-	}
+	if (w->prefault && !w->kernel)
+		window_prefault(v, w);
 	w->last_use = ++ws->clock;
 	if (ws->gs != w->base) {
 		ws->gs = w->base;
@@ -163,6 +161,11 @@ void windows_flush(struct vcpu *v)
 		ws->paging = paging;
 	}
 	window_switch(v);
+}
+
+bool window_is_broke(const struct vcpu *v)
+{
+	return v->window->account.balance < 0 && v->vm->opt.flavour == FLAVOUR_AUTO;
 }
 
 bool window_contains(const struct vcpu *v, u64 host)
@@ -188,6 +191,10 @@ void windows_drop(struct vcpu *v)
 		w->used = false;
 	}
 	v->window = v->user_window = NULL;
+	if (ws) {
+		ws->top = 0;
+		policy_forget_regions(v);
+	}
 }
 
 static u32 mapping_budget(const struct options *o)
@@ -202,7 +209,7 @@ static u32 mapping_budget(const struct options *o)
 	if (o->max_maps && o->max_maps < max)
 		max = o->max_maps;
 	/* What the process has of its own, and that a count of ours may be behind by a split or two. */
-	return max > 1200 ? (max - 600) / 2 : 200;
+	return max > 2000 ? (max - 1000) / 2 : max > 1200 ? (max - 600) / 2 : 200;
 }
 
 int windows_init(struct vcpu *v)

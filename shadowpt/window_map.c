@@ -114,7 +114,7 @@ void window_reset(struct vcpu *v, struct window *w)
 	if (!w->mappings && !w->live_count)
 		return;
 	trace_to(LOG_PAGE, WINDOW_FMT "emptied, %u regions\n", WINDOW_ARGS(v, w), w->live_count);
-	w->activity += 4 + w->mappings / 8;
+	account_pay(&w->account, COST_UNMAP + w->mappings / 2 * COST_MAPPING);
 	unmap(w, 0, 1u << 20);
 	while (w->live_count)
 		drop_region(v, w, w->live[w->live_count - 1]);
@@ -127,9 +127,9 @@ void window_reset(struct vcpu *v, struct window *w)
 static void zap_region(struct vcpu *v, struct window *w, u32 number)
 {
 	trace_to(LOG_PAGE, WINDOW_FMT "zap of %08x, 512 pages\n", WINDOW_ARGS(v, w), number << REGION_SHIFT);
+	account_pay(&w->account, COST_UNMAP + region_at(v, w->region[number] - 1u)->count * COST_PAGE / 2);
 	unmap(w, number * REGION_PAGES, REGION_PAGES);
 	drop_region(v, w, number);
-	w->activity++;
 	v->stats.window_zaps++;
 	/* A window without regions is empty, whatever the count of its mappings has come to. */
 	if (w->live_count)
@@ -160,13 +160,13 @@ static void zap_pages(struct vcpu *v, struct window *w, u32 page, u32 pages)
 	unmap(w, page, pages);
 	/* A hole in the middle of a mapping makes two of it. */
 	count_mappings(v, w, 1);
-	w->activity++;
+	account_pay(&w->account, COST_UNMAP);
 	v->stats.window_zaps++;
 	for (u32 i = 0; i < pages; i++)
 		if (window_is_mapped(v, w, page + i))
 			forget_page(v, w, page + i);
 	if (w->kernel && pages == 1)
-		policy_zapped(v, page);
+		policy_page_zapped(v, page);
 }
 
 /* Does the queued zaps, neighbours together. */
@@ -229,6 +229,7 @@ void window_table_write(struct vcpu *v, u64 pa, u32 n)
 		struct window *w = &v->windows->window[r->window];
 		u32 number = r->number;
 		next = r->next_use[which];
+		account_pay(&w->account, COST_TABLE_WRITE);
 		if (number == ROOT_NUMBER) {
 			if (root_write(v, w, r, pa, n))
 				next = d->traces;
@@ -275,7 +276,7 @@ static void protect_run(struct vcpu *v, struct window *w, u32 page, u32 pages)
 		w->lost = true;
 	}
 	/* It may split a mapping in three. */
-	w->activity++;
+	account_pay(&w->account, COST_PROTECT);
 	count_mappings(v, w, 2);
 	struct region *r = region_at(v, w->region[page / REGION_PAGES] - 1u);
 	for (u32 i = page % REGION_PAGES; pages--; i++)
@@ -365,11 +366,11 @@ static void recount(struct vcpu *v)
 static void evict_for(struct vcpu *v, struct window *keep)
 {
 	struct windows *ws = v->windows;
-	if (ws->mappings + ws->span <= ws->budget)
+	if (ws->mappings + ws->span <= ws->budget && ws->free_region)
 		return;
 	recount(v);
 	/* What little that may have brought would be gone with the next few fills. */
-	if (ws->mappings + ws->span + ws->budget / 8 <= ws->budget)
+	if (ws->mappings + ws->span + ws->budget / 8 <= ws->budget && ws->free_region)
 		return;
 	do {
 		struct window *victim = NULL;
@@ -383,7 +384,7 @@ static void evict_for(struct vcpu *v, struct window *keep)
 		window_reset(v, victim ? victim : keep);
 		if (!victim)
 			return;
-	} while (ws->mappings + ws->span > ws->budget);
+	} while (ws->mappings + ws->span > ws->budget || !ws->free_region);
 }
 
 static struct region *need_region(struct vcpu *v, struct window *w, u32 number, const struct walk *walk)
@@ -483,31 +484,59 @@ static void note_run(struct vcpu *v, struct window *w, u32 page, u64 pa, u32 pag
 	}
 }
 
-/* Large runs are left to be populated as they are touched: much of them may never be. */
-static bool fill_run(struct vcpu *v, struct window *w, u32 page, u64 pa, u32 pages, enum fill how)
+/* Pages that are mapped at once. */
+struct page_run {
+	u32 page, pages;
+	u64 pa;
+	enum fill how;
+	bool populate; /* all of it, at once; else, if it is large, as it is touched: much of it may never be */
+};
+
+static bool fill_run(struct vcpu *v, struct window *w, const struct page_run *run)
 {
 	struct memory *m = &v->vm->mem;
-	u8 *at = w->base + (u64)page * PAGE_SIZE;
-	size_t n = (size_t)pages * PAGE_SIZE;
-	if (how == FILL_UPGRADE) {
+	u8 *at = w->base + (u64)run->page * PAGE_SIZE;
+	size_t n = (size_t)run->pages * PAGE_SIZE;
+	bool populate = run->populate || run->pages <= AROUND;
+	if (run->how == FILL_UPGRADE) {
 		/* The host joins it with its neighbours again, mostly; recount() finds that out. */
 		if (mprotect(at, n, PROT_READ | PROT_WRITE) < 0)
 			return false;
+		account_pay(&w->account, COST_PROTECT);
 		v->stats.window_upgrades++;
 	} else {
-		int prot = how == FILL_WRITE ? PROT_READ | PROT_WRITE : PROT_READ;
-		int flags = MAP_SHARED | MAP_FIXED | (pages <= AROUND ? MAP_POPULATE : 0);
-		if (mmap(at, n, prot, flags, m->fd, ram_ptr(m, pa) - m->ram) == MAP_FAILED)
+		int prot = run->how == FILL_WRITE ? PROT_READ | PROT_WRITE : PROT_READ;
+		int flags = MAP_SHARED | MAP_FIXED | (populate ? MAP_POPULATE : 0);
+		if (mmap(at, n, prot, flags, m->fd, ram_ptr(m, run->pa) - m->ram) == MAP_FAILED)
 			return false;
+		account_pay(&w->account, COST_MAP + (populate ? run->pages * COST_PAGE : COST_LAZY));
 		v->stats.window_mappings++;
-		v->stats.window_pages += pages;
+		v->stats.window_pages += run->pages;
 	}
-	note_run(v, w, page, pa, pages, how != FILL_READ);
-	trace_to(LOG_PAGE, WINDOW_FMT "%s of %08x, %u pages -> pa %llx %s\n", WINDOW_ARGS(v, w), how == FILL_UPGRADE ? "upgrade" : "fill",
-		 page << PAGE_SHIFT, pages, (unsigned long long)pa, how == FILL_READ ? "r" : "rw");
+	note_run(v, w, run->page, run->pa, run->pages, run->how != FILL_READ);
+	trace_to(LOG_PAGE, WINDOW_FMT "%s of %08x, %u pages -> pa %llx %s\n", WINDOW_ARGS(v, w),
+		 run->how == FILL_UPGRADE ? "upgrade" : "fill", run->page << PAGE_SHIFT, run->pages, (unsigned long long)run->pa,
+		 run->how == FILL_READ ? "r" : "rw");
 	count_mappings(v, w, 2);
-	w->activity++;
 	return true;
+}
+
+/* A page joins the run, or the run is filled and the page begins another. */
+static bool add_to_run(struct vcpu *v, struct window *w, struct page_run *run, u32 page, u64 pa, enum fill how)
+{
+	struct memory *m = &v->vm->mem;
+	bool joins = run->pages && how == run->how && page == run->page + run->pages && pa == run->pa + (u64)run->pages * PAGE_SIZE &&
+		     ram_ptr(m, pa) == ram_ptr(m, run->pa) + (u64)run->pages * PAGE_SIZE;
+	if (joins && how != FILL_NOTHING) {
+		run->pages++;
+		return true;
+	}
+	bool filled = !run->pages || fill_run(v, w, run);
+	run->page = page;
+	run->pages = how != FILL_NOTHING;
+	run->pa = pa;
+	run->how = how;
+	return filled;
 }
 
 /*
@@ -528,23 +557,32 @@ static enum fill what_to_do(const struct window *w, const struct region *r, u32 
 	return prot & PROT_WRITE ? FILL_WRITE : FILL_READ;
 }
 
+/* Pages around a fault that are looked at. A user's window that is filled from one end to the other gets ever more at a time. */
+static u32 around(const struct vcpu *v, struct window *w, const struct region *r, u32 page)
+{
+	u32 most = v->windows->span;
+	if (w->kernel)
+		return r->table_pa ? AROUND : most;
+	w->stride = page == w->next ? w->stride * 2 : AROUND;
+	/* Each page of a table may be a mapping of its own. */
+	w->stride = MIN(w->stride, MAX(AROUND, r->table_pa ? most / 2 : most));
+	w->next = (page & ~(w->stride - 1)) + w->stride;
+	return w->stride;
+}
+
 /*
  * The faulting page, and in runs those around it: of a page table's those that the guest has touched already, of a large page (or without
  * paging) all.
  */
 static bool map_around(struct vcpu *v, struct window *w, struct region *r, u32 page, u64 pa, int prot)
 {
-	u32 span = r->table_pa ? AROUND : v->windows->span, first = page & ~(span - 1);
-	u64 run_pa = 0, p = 0;
-	u32 run_page = 0, run = 0;
-	enum fill run_how = FILL_NOTHING;
+	u32 span = around(v, w, r, page), first = page & ~(span - 1);
+	struct page_run run = {.populate = !w->kernel};
+	u64 p = 0;
 	pa &= ~(u64)PAGE_MASK;
-	for (u32 i = 0; i <= span; i++) {
-		u32 at = first + i;
+	for (u32 at = first; at < first + span; at++) {
 		int here = PROT_NONE;
-		if (i == span) {
-			;
-		} else if (at == page || (!r->table_pa && (v->vm->mem.a20_open || !((at ^ page) & A20_PAGE)))) {
+		if (at == page || (!r->table_pa && (v->vm->mem.a20_open || !((at ^ page) & A20_PAGE)))) {
 			p = pa + ((u64)at - page) * PAGE_SIZE;
 			here = page_rights(v, at, p, prot);
 		} else if (!r->table_pa) {
@@ -553,40 +591,25 @@ static bool map_around(struct vcpu *v, struct window *w, struct region *r, u32 p
 		} else if (!(r->mapped[at % REGION_PAGES / 64] >> (at % 64) & 1)) {
 			here = neighbour(v, w, r, at, &p);
 		}
-		enum fill how = i == span ? FILL_NOTHING : what_to_do(w, r, at, here, at == page);
-		bool joins = run && how == run_how && p == run_pa + (u64)run * PAGE_SIZE &&
-			     ram_ptr(&v->vm->mem, p) == ram_ptr(&v->vm->mem, run_pa) + (u64)run * PAGE_SIZE;
-		if (joins && how != FILL_NOTHING) {
-			run++;
-			continue;
-		}
-		if (run && !fill_run(v, w, run_page, run_pa, run, run_how))
+		if (!add_to_run(v, w, &run, at, p, what_to_do(w, r, at, here, at == page)))
 			return false;
-		run = how != FILL_NOTHING;
-		run_page = at;
-		run_pa = p;
-		run_how = how;
 	}
-	return true;
+	return add_to_run(v, w, &run, 0, 0, FILL_NOTHING);
 }
 
-enum window_fault window_fault(struct vcpu *v, u64 offset, bool write, u32 *error)
+static enum window_fault resolve(struct vcpu *v, struct window *w, u32 linear, bool write, u32 *error)
 {
-	struct window *w = v->window;
 	struct walk walk;
 	int acc = (w->kernel ? 0 : ACC_USER) | (write ? ACC_WRITE : ACC_READ);
-	u32 linear = (u32)offset, page = linear >> PAGE_SHIFT;
-	if (offset >= WINDOW_SIZE)
-		return WINDOW_GUILTY; /* in a guard: an access that wraps at 4 GiB */
+	u32 page = linear >> PAGE_SHIFT;
 	int err = walk_translate(v, linear, acc, &walk);
 	if (err >= 0) {
 		*error = (u32)err;
-		w->prefault = linear;
 		return WINDOW_TRUE_FAULT;
 	}
 	u8 *host = ram_ptr(&v->vm->mem, walk.pa);
 	/* The supervisor's window is shared by all address spaces, whose user pages differ. */
-	if (!host || (w->kernel && (walk.user || policy_churns(v, page))))
+	if (!host || (w->kernel && (walk.user || policy_avoids(v, page))))
 		return WINDOW_GUILTY;
 	struct page_desc *d = smc_page(v, ram_page(&v->vm->mem, host));
 	u32 watched = debug_watched_kinds(v, page);
@@ -608,12 +631,81 @@ enum window_fault window_fault(struct vcpu *v, u64 offset, bool write, u32 *erro
 		return WINDOW_GUILTY;
 	}
 	v->stats.window_fills++;
-	w->activity++;
 	if (!map_around(v, w, r, page, walk.pa, writable ? PROT_READ | PROT_WRITE : PROT_READ)) {
 		window_reset(v, w);
 		return WINDOW_GUILTY;
 	}
 	return WINDOW_FILLED;
+}
+
+enum window_fault window_fault(struct vcpu *v, u64 offset, bool write, u32 *error)
+{
+	struct window *w = v->window;
+	if (offset >= WINDOW_SIZE)
+		return WINDOW_GUILTY; /* in a guard: an access that wraps at 4 GiB */
+	account_pay(&w->account, COST_SIGNAL);
+	enum window_fault result = resolve(v, w, (u32)offset, write, error);
+	if (result == WINDOW_TRUE_FAULT)
+		w->prefault = (u32)offset;
+	return result;
+}
+
+/* The kernel has most likely mapped what a true fault asked for. The guest may never repeat it: A may be set on suspicion, D may not. */
+void window_prefault(struct vcpu *v, struct window *w)
+{
+	u32 error, linear = w->prefault;
+	w->prefault = 0;
+	resolve(v, w, linear, false, &error);
+}
+
+/* ---- from the flat table ---- */
+
+/* Pages of one region, from `page` on, that the flat table has. False if that was too much for the host. */
+static bool hand_over_part(struct vcpu *v, struct window *w, struct region *r, u32 page, const struct walk *walk)
+{
+	u32 part = MAX(AROUND, v->windows->span / 2), first = page & ~(part - 1);
+	const u64 *table = v->mmu->table[MMU_USER];
+	struct page_run run = {.populate = true};
+	for (u32 at = first; at < first + part; at++) {
+		u64 p = (walk->pa & ~(u64)PAGE_MASK) + ((u64)at - page) * PAGE_SIZE;
+		int here = PROT_NONE;
+		if (!table[2 * (u64)at] || window_is_mapped(v, w, at))
+			;
+		else if (r->table_pa)
+			here = neighbour(v, w, r, at, &p);
+		else if (v->vm->mem.a20_open)
+			here = page_rights(v, at, p, walk->writable ? PROT_READ | PROT_WRITE : PROT_READ);
+		if (!add_to_run(v, w, &run, at, p, what_to_do(w, r, at, here, false)))
+			return false;
+	}
+	return add_to_run(v, w, &run, 0, 0, FILL_NOTHING);
+}
+
+void window_hand_over(struct vcpu *v, struct window *w)
+{
+	struct windows *ws = v->windows;
+	s64 least = w->account.balance / 2;
+	for (int global = 0; global < 2; global++) {
+		const struct mmu_log *l = &v->mmu->log[global];
+		/* The latest come first. */
+		for (u32 i = l->n; i-- > 0 && w->account.balance > least && ws->mappings + 2 * ws->span <= ws->budget;) {
+			u32 page = l->page[i] >> 1, number = page / REGION_PAGES;
+			struct walk walk;
+			if ((l->page[i] & 1) != MMU_USER || !v->mmu->table[MMU_USER][2 * (u64)page] || window_is_mapped(v, w, page) ||
+			    walk_translate(v, page << PAGE_SHIFT, ACC_USER | ACC_READ, &walk) >= 0)
+				continue;
+			struct region *r = need_region(v, w, number, &walk);
+			if (!r)
+				return;
+			if (!hand_over_part(v, w, r, page, &walk)) {
+				window_reset(v, w);
+				return;
+			}
+			/* A region lives only while it maps something. */
+			if (!r->count)
+				drop_region(v, w, number);
+		}
+	}
 }
 
 /* ---- the supervisor's window goes from one address space to another ---- */
@@ -753,8 +845,10 @@ void window_switch_kernel(struct vcpu *v, struct window *w)
 	for (u32 i = w->live_count; i-- > 0;) {
 		struct region *r = region_at(v, w->region[w->live[i]] - 1u);
 		u64 pde_pa, e;
-		if (!directory_entry(v, r, root, &pde_pa, &e) || (!same_entry(r, e) && !rebind(v, w, r, pde_pa, e)))
-			zap_region(v, w, r->number);
+		if (directory_entry(v, r, root, &pde_pa, &e) && (same_entry(r, e) || rebind(v, w, r, pde_pa, e)))
+			continue;
+		policy_region_differs(v, r->number);
+		zap_region(v, w, r->number);
 	}
 	for (int i = 0; i < 4; i++) {
 		if (w->root[i] && region_at(v, w->root[i] - 1)->pde_pa == root[i])

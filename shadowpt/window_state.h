@@ -13,13 +13,14 @@
 #define RINGER_WINDOW_STATE_H
 
 #include "monitor/vcpu.h"
+#include "shadowpt/policy.h"
 #include "shadowpt/window.h"
 
 #include "shadowpt/walk.h"
 
 #define WINDOW_SIZE  (1ull << 32)
 #define WINDOW_GUARD (1ull << 16)
-#define WINDOW_COUNT 32
+#define WINDOW_COUNT 128
 #define REGION_SHIFT 21
 #define REGION_COUNT (1u << (32 - REGION_SHIFT))
 #define REGION_PAGES 512u
@@ -28,17 +29,18 @@
 #define A20_PAGE     (1u << (20 - PAGE_SHIFT))
 #define AROUND	     16u /* pages looked at around a fault */
 #define HEAT_SLOTS   64u
-#define HEAT_TICKS   1	/* timer interrupts in user code until an address space is hot */
 #define CALM_FAULTS  8u /* exceptions between two interrupts, at most, of a program that is past its start */
 #define COOL_NS	     200000000ull
 #define JUDGE_NS     10000000ull
 #define ACTIVITY_NS  10000ull
+#define KERNEL_POLLS 4096u
 #define GUILTY_SLOTS 8192u
 #define BLAME_SLOTS  256u
 #define BLAME_LIMIT  64u /* true faults of one instruction between two interrupts: a signal for each is too much */
 #define REBIND_MAX   16u /* pages that a region may lose when it goes over to another page table */
 #define CHURN_SLOTS  4096u
 #define CHURN_LIMIT  8u
+#define CHURN_NS     100000000ull /* zaps count half after so long */
 
 struct region {
 	u64 mapped[REGION_PAGES / 64];
@@ -73,8 +75,8 @@ struct window {
 	u64 last_use;
 	u32 mappings;		  /* host mappings, at most */
 	u16 region[REGION_COUNT]; /* index + 1 into the pool */
-	u32 activity;		  /* fills, zaps, changes of rights since `since` (vm time, ns) */
-	u64 since;
+	struct account account;
+	u32 next, stride; /* user: the page behind the last fill's block, and the pages that the block had */
 	u32 prefault;	  /* linear address of the last true fault, or 0 */
 	u32 zap[ZAP_MAX]; /* linear pages */
 	u32 zap_count;
@@ -93,18 +95,26 @@ struct windows {
 	u64 clock;
 	u8 *gs;	      /* what GS base holds */
 	u32 reserved; /* windows that have address space */
+	u32 top;      /* windows from here on are not used, but for the supervisor's */
 	bool refused; /* the host gives no more of it: go on with those that there are, or checked */
 	struct heat {
-		u32 cr3, ticks;
-		u64 not_before; /* vm time: it has been tried, and cost too much */
+		u32 cr3;
+		u64 ran; /* ns, in checked user code, as timer interrupts saw it */
+		struct retry retry;
 	} heat[HEAT_SLOTS];
+	struct retry kernel_retry;
+	bool kernel_waits;
+	u32 kernel_polls;
+	u64 sampled;	/* vm time: up to when it is known what ran */
 	u64 exceptions; /* at the last tick */
 	u64 guilty[GUILTY_SLOTS];
 	struct blame {
 		u64 insn_pa, tick; /* stats.interrupts */
 		u32 count;
 	} blame[BLAME_SLOTS];
-	u8 churn[CHURN_SLOTS]; /* how often a page (by a hash) of the supervisor's window was zapped singly */
+	u8 churn[CHURN_SLOTS];	  /* how often a page (by a hash) of the supervisor's window was zapped singly */
+	u8 differs[REGION_COUNT]; /* how often a region of it was zapped because address spaces differ there */
+	u64 decayed;		  /* vm time: when these were halved */
 };
 
 /* For -d page: "window 3 (cr3 00123000)". */
@@ -121,6 +131,10 @@ static inline struct region *region_at(struct vcpu *v, u32 index)
 /* Whether the bookkeeping has a linear page for mapped; `which`: window number << 20 | linear page. */
 bool window_is_mapped(struct vcpu *v, const struct window *w, u32 page);
 bool window_is_writable(struct vcpu *v, u32 which);
+/* Maps what checked code of the current address space uses, as far as the account of its new window reaches. */
+void window_hand_over(struct vcpu *v, struct window *w);
+/* Maps the page of the last true fault. */
+void window_prefault(struct vcpu *v, struct window *w);
 /* Empties a window. */
 void window_reset(struct vcpu *v, struct window *w);
 /* Does the queued zaps. */
@@ -134,14 +148,5 @@ void window_release_roots(struct vcpu *v, struct window *w);
 
 /* Gives the current address space a window: a free one, or the least recently used. */
 void window_adopt(struct vcpu *v);
-
-/* policy.c */
-
-/* Whether a page of the supervisor's window is mapped to be used once: those who go there are guilty. */
-bool policy_churns(const struct vcpu *v, u32 page);
-/* Such a page was zapped singly. */
-void policy_zapped(struct vcpu *v, u32 page);
-/* A user's window has been given to the current address space. */
-void policy_begin(struct vcpu *v, struct window *w);
 
 #endif
