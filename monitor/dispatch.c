@@ -196,10 +196,9 @@ static bool intr_deliverable(const struct vcpu *v, u32 events)
 static void halt(struct vcpu *v)
 {
 	fpu_park(v);
-	window_sleep(v, true);
+	window_sleep(v);
 	if (unlikely(v->lockstep)) {
 		lockstep_halt(v);
-		window_sleep(v, false);
 		return;
 	}
 	v->stats.halts++;
@@ -211,7 +210,6 @@ static void halt(struct vcpu *v)
 		pthread_cond_wait(&v->halt_cond, &v->kick_lock);
 	}
 	pthread_mutex_unlock(&v->kick_lock);
-	window_sleep(v, false);
 }
 
 /* The vector of the interrupt that INTR announces, or -1: the line may have gone down since. Lock held. */

@@ -39,6 +39,7 @@
 	X(window_rebinds, "regions of the kernel window that went over to another page table") \
 	X(regions_avoided, "regions left out of the kernel window: address spaces differ there") \
 	X(window_resets, "windows emptied as a whole")                    \
+	X(entries_marked, "page-table entries in which a walk set A or D") \
 	X(table_writes, "writes to page tables that windows depend on")   \
 	X(guilty, "instructions found guilty")                            \
 	X(true_faults, "guest page faults")                               \

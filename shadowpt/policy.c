@@ -5,6 +5,7 @@
 #include "shadowpt/policy.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "monitor/fpu.h"
 #include "monitor/trace.h"
@@ -117,22 +118,28 @@ static struct heat *heat(struct vcpu *v)
 	return h;
 }
 
-/* What has run since the last time that somebody asked: what runs now. */
+/*
+ * Processor time since the last time that somebody asked, taken for that of what runs now. A busy host's clock goes on while others run.
+ * Under lockstep nothing may depend on the host.
+ */
 static u64 sample(struct vcpu *v)
 {
 	struct windows *ws = v->windows;
-	u64 t = now(v), passed = t - ws->sampled;
+	struct timespec ts = {0};
+	u64 t = now(v), passed;
+	if (likely(!v->lockstep) && clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts) == 0)
+		t = (u64)ts.tv_sec * NS_PER_SEC + (u64)ts.tv_nsec;
+	passed = t - ws->sampled;
 	ws->sampled = t;
 	return passed;
 }
 
 void policy_open(struct vcpu *v, struct window *w)
 {
-	account_open(&w->account, now(v), w->kernel ? ACCOUNT_SHARE * ACCOUNT_MAX : heat(v)->ran);
+	account_open(&w->account, now(v), w->kernel ? ACCOUNT_KERNEL : ACCOUNT_USER);
 	w->next = 0;
 	w->stride = AROUND;
-	if (!w->kernel)
-		heat(v)->ran = 0;
+	w->handing_over = !w->kernel && v->vm->opt.flavour == FLAVOUR_AUTO;
 }
 
 bool policy_settle(struct vcpu *v, struct window *w)
@@ -140,13 +147,13 @@ bool policy_settle(struct vcpu *v, struct window *w)
 	struct windows *ws = v->windows;
 	struct retry *r = w->kernel ? &ws->kernel_retry : &heat(v)->retry;
 	if (v->vm->opt.flavour != FLAVOUR_AUTO) {
-		w->account.balance = ACCOUNT_MAX;
+		w->account.balance = w->account.most;
 		return true;
 	}
 	account_earn(&w->account, sample(v));
 	if (w->account.balance >= 0)
 		return true;
-	retry_later(r, &w->account, ws->sampled);
+	retry_later(r, &w->account, now(v));
 	trace_to(LOG_PAGE, WINDOW_FMT "given up for %u ms: it does not pay\n", WINDOW_ARGS(v, w), (u32)(r->wait / 1000000));
 	window_reset(v, w);
 	window_release_roots(v, w);
@@ -168,18 +175,14 @@ bool policy_kernel_waits(struct vcpu *v)
 	return ws->kernel_waits;
 }
 
-void window_sleep(struct vcpu *v, bool begins)
+void window_sleep(struct vcpu *v)
 {
-	struct windows *ws = v->windows;
 	u64 ran = sample(v);
-	if (!begins)
-		return;
 	/* A user's code ran before the kernel found nothing more to do: who of them how long is not known. */
 	if (v->window)
 		account_earn(&v->window->account, ran);
 	if (v->user_window && v->user_window != v->window)
 		account_earn(&v->user_window->account, ran);
-	ws->exceptions = v->stats.exceptions;
 }
 
 void window_tick(struct vcpu *v)
@@ -192,22 +195,23 @@ void window_tick(struct vcpu *v)
 	if (v->window)
 		account_earn(&v->window->account, ran);
 	if (ws->kernel_waits)
-		ws->kernel_waits = ws->sampled < ws->kernel_retry.not_before;
+		ws->kernel_waits = now(v) < ws->kernel_retry.not_before;
 	if (!(v->cr0 & CR0_PG))
 		return;
-	/* A program that has just been started faults its pages in, and many end before they have them all: that is not heat. */
-	u64 faults = v->stats.exceptions - ws->exceptions;
-	ws->exceptions = v->stats.exceptions;
+	/* A program that has just been started faults its pages in, or touches what others have left, and many end before they have been
+	 * everywhere: that is not heat. */
+	u64 all = v->stats.exceptions + v->stats.entries_marked, news = all - ws->news;
+	ws->news = all;
+	if (v->cpl == 3 && v->user_window) {
+		window_hand_over(v, v->user_window);
+		return;
+	}
 	if (v->user_window || v->cpl != 3 || (ws->refused && ws->reserved == !!ws->window[KERNEL_WINDOW].base))
 		return;
-	struct heat *h = heat(v);
-	h->ran += ran;
-	if (automatic && faults > CALM_FAULTS)
-		h->ran = 0;
-	if (automatic && (!h->ran || ws->sampled < h->retry.not_before))
+	if (automatic && (news > CALM_NEWS || now(v) < heat(v)->retry.not_before))
 		return;
 	fpu_park(v);
 	window_adopt(v);
-	if (automatic && v->user_window)
+	if (v->user_window)
 		window_hand_over(v, v->user_window);
 }

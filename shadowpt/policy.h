@@ -8,7 +8,7 @@
  * What a thing costs is a constant, measured once (docs/design.md, Does it pay?), not the time that it took: that would be another one in
  * each run, and longer whenever the host is busy.
  *
- * Invariant: over any time t in which a window lives, its upkeep is at most t / ACCOUNT_SHARE + ACCOUNT_MAX, and what one operation costs.
+ * Invariant: over any time t in which a window lives, its upkeep is at most t / ACCOUNT_SHARE, and `most`, and what one operation costs.
  */
 #ifndef RINGER_POLICY_H
 #define RINGER_POLICY_H
@@ -29,15 +29,16 @@ struct window;
 #define COST_TABLE_WRITE 100u	/* by the monitor, for the page is traced */
 #define COST_GUILT	 10000u /* a signal, and a TU made anew */
 
-#define ACCOUNT_SHARE 4
-#define ACCOUNT_MAX   5000000
-#define ACCOUNT_LEAST 500000 /* what a window begins with, at least */
-#define RETRY_MIN     50000000ull
-#define RETRY_MAX     3200000000ull
-#define RETRY_LONG    8 /* times the wait: who lived so long has not failed soon */
+#define ACCOUNT_SHARE  4
+#define ACCOUNT_USER   1000000 /* the most that an account can hold */
+#define ACCOUNT_KERNEL 5000000 /* it has all of memory to map, and bursts are worth more to it */
+#define RETRY_FIRST    10      /* times what the account can hold: the first wait */
+#define RETRY_MAX      3200000000ull
+#define RETRY_LONG     8 /* times the wait: who lived so long has not failed soon */
 
 struct account {
-	s64 balance;
+	s64 balance, most;
+	u64 paid;   /* since it earned last */
 	u64 opened; /* vm time */
 };
 
@@ -45,25 +46,25 @@ struct retry {
 	u64 wait, not_before; /* vm time */
 };
 
-/* `ns`: run by the code before it had a window. */
-static inline void account_open(struct account *a, u64 now, u64 ns)
+/* A window begins with half of what it can have at most. */
+static inline void account_open(struct account *a, u64 now, s64 most)
 {
-	a->opened = now;
-	ns /= ACCOUNT_SHARE;
-	a->balance = (s64)(ns < ACCOUNT_LEAST ? ACCOUNT_LEAST : ns > ACCOUNT_MAX ? ACCOUNT_MAX : ns);
+	*a = (struct account){.balance = most / 2, .most = most, .opened = now};
 }
 
 static inline void account_pay(struct account *a, u64 ns)
 {
 	a->balance -= (s64)ns;
+	a->paid += ns;
 }
 
-/* Code ran in the window for so long. */
+/* Code ran in the window for so long, upkeep included. */
 static inline void account_earn(struct account *a, u64 ns)
 {
-	u64 share = ns / ACCOUNT_SHARE;
-	if (share >= ACCOUNT_MAX || a->balance + (s64)share > ACCOUNT_MAX)
-		a->balance = ACCOUNT_MAX;
+	u64 share = ns > a->paid ? (ns - a->paid) / ACCOUNT_SHARE : 0;
+	a->paid = 0;
+	if (share >= (u64)a->most || a->balance + (s64)share > a->most)
+		a->balance = a->most;
 	else
 		a->balance += (s64)share;
 }
@@ -72,13 +73,13 @@ static inline void account_earn(struct account *a, u64 ns)
 static inline void retry_later(struct retry *r, const struct account *a, u64 now)
 {
 	if (!r->wait || now - a->opened > RETRY_LONG * r->wait)
-		r->wait = RETRY_MIN;
+		r->wait = RETRY_FIRST * (u64)a->most;
 	else
 		r->wait = r->wait * 2 < RETRY_MAX ? r->wait * 2 : RETRY_MAX;
 	r->not_before = now + r->wait;
 }
 
-/* A window has got address space for the current one: it has all to earn yet, but for what checked code ran. */
+/* A window is about to be used. */
 void policy_open(struct vcpu *v, struct window *w);
 /* Before code runs in a window that has less than nothing: false if that is so, and the window is given up. */
 bool policy_settle(struct vcpu *v, struct window *w);

@@ -35,8 +35,8 @@ void window_sync(struct vcpu *v);
 void window_switch(struct vcpu *v);
 /* Code was interrupted: a user's address space grows hot, and gets a window. Or at once with flavour=direct. */
 void window_tick(struct vcpu *v);
-/* The CPU sleeps in HLT: time that no code runs in. */
-void window_sleep(struct vcpu *v, bool begins);
+/* The CPU is about to sleep in HLT. */
+void window_sleep(struct vcpu *v);
 /*
  * Before code runs at v->cpl: sets v->window, does a user's queued zaps, loads the GS base. False if there is no window: run checked.
  */

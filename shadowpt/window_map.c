@@ -685,14 +685,17 @@ void window_hand_over(struct vcpu *v, struct window *w)
 {
 	struct windows *ws = v->windows;
 	s64 least = w->account.balance / 2;
-	for (int global = 0; global < 2; global++) {
+	for (int global = 0; global < 2 && w->handing_over; global++) {
 		const struct mmu_log *l = &v->mmu->log[global];
 		/* The latest come first. */
-		for (u32 i = l->n; i-- > 0 && w->account.balance > least && ws->mappings + 2 * ws->span <= ws->budget;) {
+		for (u32 i = l->n; i-- > 0;) {
 			u32 page = l->page[i] >> 1, number = page / REGION_PAGES;
 			struct walk walk;
-			if ((l->page[i] & 1) != MMU_USER || !v->mmu->table[MMU_USER][2 * (u64)page] || window_is_mapped(v, w, page) ||
-			    walk_translate(v, page << PAGE_SHIFT, ACC_USER | ACC_READ, &walk) >= 0)
+			if ((l->page[i] & 1) != MMU_USER || !v->mmu->table[MMU_USER][2 * (u64)page] || window_is_mapped(v, w, page))
+				continue;
+			if (w->account.balance <= least || ws->mappings + 2 * ws->span > ws->budget)
+				return;
+			if (walk_translate(v, page << PAGE_SHIFT, ACC_USER | ACC_READ, &walk) >= 0)
 				continue;
 			struct region *r = need_region(v, w, number, &walk);
 			if (!r)
@@ -706,6 +709,7 @@ void window_hand_over(struct vcpu *v, struct window *w)
 				drop_region(v, w, number);
 		}
 	}
+	w->handing_over = false;
 }
 
 /* ---- the supervisor's window goes from one address space to another ---- */

@@ -29,7 +29,7 @@
 #define A20_PAGE     (1u << (20 - PAGE_SHIFT))
 #define AROUND	     16u /* pages looked at around a fault */
 #define HEAT_SLOTS   64u
-#define CALM_FAULTS  8u /* exceptions between two interrupts, at most, of a program that is past its start */
+#define CALM_NEWS    8u /* exceptions and first accesses between two interrupts, at most, of a program that is past its start */
 #define COOL_NS	     200000000ull
 #define JUDGE_NS     10000000ull
 #define ACTIVITY_NS  10000ull
@@ -65,7 +65,8 @@ struct region {
 struct window {
 	u8 *base;
 	bool used, kernel;
-	bool lost; /* the host refused something: pages may be gone that the bookkeeping has for mapped, until they fault */
+	bool handing_over; /* checked code may have used more than has been mapped here for it */
+	bool lost;	   /* the host refused something: pages may be gone that the bookkeeping has for mapped, until they fault */
 	u16 live_count;
 	u16 live[REGION_COUNT]; /* numbers of the regions in use */
 	u32 root[4];		/* kernel: index + 1 of the root uses */
@@ -99,14 +100,13 @@ struct windows {
 	bool refused; /* the host gives no more of it: go on with those that there are, or checked */
 	struct heat {
 		u32 cr3;
-		u64 ran; /* ns, in checked user code, as timer interrupts saw it */
 		struct retry retry;
 	} heat[HEAT_SLOTS];
 	struct retry kernel_retry;
 	bool kernel_waits;
 	u32 kernel_polls;
-	u64 sampled;	/* vm time: up to when it is known what ran */
-	u64 exceptions; /* at the last tick */
+	u64 sampled; /* vm time: up to when it is known what ran */
+	u64 news;    /* exceptions and pages marked accessed or dirty, at the last tick */
 	u64 guilty[GUILTY_SLOTS];
 	struct blame {
 		u64 insn_pa, tick; /* stats.interrupts */
@@ -131,7 +131,7 @@ static inline struct region *region_at(struct vcpu *v, u32 index)
 /* Whether the bookkeeping has a linear page for mapped; `which`: window number << 20 | linear page. */
 bool window_is_mapped(struct vcpu *v, const struct window *w, u32 page);
 bool window_is_writable(struct vcpu *v, u32 which);
-/* Maps what checked code of the current address space uses, as far as the account of its new window reaches. */
+/* Maps what checked code of the current address space used before it got the window, as far as half of its account reaches. */
 void window_hand_over(struct vcpu *v, struct window *w);
 /* Maps the page of the last true fault. */
 void window_prefault(struct vcpu *v, struct window *w);
