@@ -139,7 +139,6 @@ void policy_open(struct vcpu *v, struct window *w)
 	account_open(&w->account, now(v), w->kernel ? ACCOUNT_KERNEL : ACCOUNT_USER);
 	w->next = 0;
 	w->stride = AROUND;
-	w->handing_over = !w->kernel && v->vm->opt.flavour == FLAVOUR_AUTO;
 }
 
 bool policy_settle(struct vcpu *v, struct window *w)
@@ -185,6 +184,19 @@ void window_sleep(struct vcpu *v)
 		account_earn(&v->user_window->account, ran);
 }
 
+/*
+ * A window is worth what maps its pages if that is no more than the share of the time that its code has run already, which it would have
+ * earned. What it costs is looked up once that might be so, and again when that has been earned.
+ */
+static bool can_afford(const struct vcpu *v, struct heat *h)
+{
+	u64 earned = h->ran / ACCOUNT_SHARE;
+	if (!h->ran || earned < h->price || now(v) < h->retry.not_before)
+		return false;
+	h->price = window_price(v);
+	return earned >= h->price;
+}
+
 void window_tick(struct vcpu *v)
 {
 	struct windows *ws = v->windows;
@@ -202,16 +214,18 @@ void window_tick(struct vcpu *v)
 	 * everywhere: that is not heat. */
 	u64 all = v->stats.exceptions + v->stats.entries_marked, news = all - ws->news;
 	ws->news = all;
-	if (v->cpl == 3 && v->user_window) {
-		window_hand_over(v, v->user_window);
-		return;
-	}
 	if (v->user_window || v->cpl != 3 || (ws->refused && ws->reserved == !!ws->window[KERNEL_WINDOW].base))
 		return;
-	if (automatic && (news > CALM_NEWS || now(v) < heat(v)->retry.not_before))
+	struct heat *h = heat(v);
+	h->ran = news > CALM_NEWS ? 0 : h->ran + ran;
+	if (automatic && !can_afford(v, h))
 		return;
 	fpu_park(v);
 	window_adopt(v);
-	if (v->user_window)
-		window_hand_over(v, v->user_window);
+	if (!automatic || !v->user_window)
+		return;
+	s64 begin = v->user_window->account.balance;
+	v->user_window->account.balance += (s64)h->price;
+	window_hand_over(v, v->user_window, begin);
+	h->ran = h->price = 0;
 }

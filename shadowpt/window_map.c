@@ -681,23 +681,45 @@ static bool hand_over_part(struct vcpu *v, struct window *w, struct region *r, u
 	return add_to_run(v, w, &run, 0, 0, FILL_NOTHING);
 }
 
-void window_hand_over(struct vcpu *v, struct window *w)
+/* Whether an entry of the log (softmmu.h) stands for a page of the user's that is still in the flat table. */
+static bool logged_user_page(const struct vcpu *v, u32 which, u32 *page)
+{
+	*page = which >> 1;
+	return (which & 1) == MMU_USER && v->mmu->table[MMU_USER][2 * (u64)*page];
+}
+
+u64 window_price(const struct vcpu *v)
+{
+	const u64 *table = v->mmu->table[MMU_USER];
+	u64 price = 0;
+	for (int global = 0; global < 2; global++) {
+		const struct mmu_log *l = &v->mmu->log[global];
+		for (u32 i = 0, page; i < l->n; i++) {
+			if (!logged_user_page(v, l->page[i], &page))
+				continue;
+			/* Pages that lie side by side here and there have the same delta. */
+			bool joins = page && table[2 * (u64)(page - 1)] == table[2 * (u64)page];
+			price += COST_PAGE + (joins ? 0 : COST_MAP);
+		}
+	}
+	return price;
+}
+
+void window_hand_over(struct vcpu *v, struct window *w, s64 least)
 {
 	struct windows *ws = v->windows;
-	s64 least = w->account.balance / 2;
-	for (int global = 0; global < 2 && w->handing_over; global++) {
+	for (int global = 0; global < 2; global++) {
 		const struct mmu_log *l = &v->mmu->log[global];
 		/* The latest come first. */
-		for (u32 i = l->n; i-- > 0;) {
-			u32 page = l->page[i] >> 1, number = page / REGION_PAGES;
+		for (u32 i = l->n, page; i-- > 0;) {
 			struct walk walk;
-			if ((l->page[i] & 1) != MMU_USER || !v->mmu->table[MMU_USER][2 * (u64)page] || window_is_mapped(v, w, page))
+			if (!logged_user_page(v, l->page[i], &page) || window_is_mapped(v, w, page))
 				continue;
 			if (w->account.balance <= least || ws->mappings + 2 * ws->span > ws->budget)
 				return;
 			if (walk_translate(v, page << PAGE_SHIFT, ACC_USER | ACC_READ, &walk) >= 0)
 				continue;
-			struct region *r = need_region(v, w, number, &walk);
+			struct region *r = need_region(v, w, page / REGION_PAGES, &walk);
 			if (!r)
 				return;
 			if (!hand_over_part(v, w, r, page, &walk)) {
@@ -706,10 +728,9 @@ void window_hand_over(struct vcpu *v, struct window *w)
 			}
 			/* A region lives only while it maps something. */
 			if (!r->count)
-				drop_region(v, w, number);
+				drop_region(v, w, page / REGION_PAGES);
 		}
 	}
-	w->handing_over = false;
 }
 
 /* ---- the supervisor's window goes from one address space to another ---- */

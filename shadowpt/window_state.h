@@ -65,8 +65,7 @@ struct region {
 struct window {
 	u8 *base;
 	bool used, kernel;
-	bool handing_over; /* checked code may have used more than has been mapped here for it */
-	bool lost;	   /* the host refused something: pages may be gone that the bookkeeping has for mapped, until they fault */
+	bool lost; /* the host refused something: pages may be gone that the bookkeeping has for mapped, until they fault */
 	u16 live_count;
 	u16 live[REGION_COUNT]; /* numbers of the regions in use */
 	u32 root[4];		/* kernel: index + 1 of the root uses */
@@ -100,6 +99,7 @@ struct windows {
 	bool refused; /* the host gives no more of it: go on with those that there are, or checked */
 	struct heat {
 		u32 cr3;
+		u64 ran, price; /* processor time of checked user code, and how much of it a window costs to begin with; ns */
 		struct retry retry;
 	} heat[HEAT_SLOTS];
 	struct retry kernel_retry;
@@ -131,8 +131,10 @@ static inline struct region *region_at(struct vcpu *v, u32 index)
 /* Whether the bookkeeping has a linear page for mapped; `which`: window number << 20 | linear page. */
 bool window_is_mapped(struct vcpu *v, const struct window *w, u32 page);
 bool window_is_writable(struct vcpu *v, u32 which);
-/* Maps what checked code of the current address space used before it got the window, as far as half of its account reaches. */
-void window_hand_over(struct vcpu *v, struct window *w);
+/* What window_hand_over would cost at most, ns. */
+u64 window_price(const struct vcpu *v);
+/* Maps what checked code of the current address space has in its flat table, until no more than `least` ns are left in the account. */
+void window_hand_over(struct vcpu *v, struct window *w, s64 least);
 /* Maps the page of the last true fault. */
 void window_prefault(struct vcpu *v, struct window *w);
 /* Empties a window. */
