@@ -25,7 +25,7 @@ sys.dont_write_bytecode = True
 import benchlib  # noqa: E402
 import linuxguest  # noqa: E402
 
-COUNTERS = ("windows_made", "windows_evicted", "windows_demoted", "window_fills", "window_pages", "window_mappings", "window_zaps", "window_resets",
+COUNTERS = ("windows_made", "windows_evicted", "windows_demoted", "window_fills", "window_pages", "window_mappings", "window_upgrades", "window_zaps", "window_resets",
             "tlb_fills", "true_faults", "signals", "table_writes", "guilty")
 PROGRAMS = os.path.join(benchlib.OUT, "programs/ringer-bench")
 RING = os.path.join(benchlib.OUT, "micro/ring")
@@ -165,7 +165,6 @@ def main():
     benchlib.make("guestos", "bench-programs", "build/bench/micro/ring")
     report = benchlib.Report("shadow", args, systems=benchlib.systems(args, ("auto", "direct") if args.quick else benchlib.FLAVOURS))
     report.note("_first rows contain what the host's kernel takes to give the process a zeroed page of memory; the other rows do not.")
-    report.note("a budget of mappings counts only once the number of windows does not: 64 address spaces in turn need more windows than there are.")
     guest_kernel(report, args)
     budgets(report, args)
     why = linuxguest.missing()

@@ -25,7 +25,7 @@ struct page_desc {
 	u8 writers;			   /* how many of them are in use; 3: too many to remember */
 	u8 window_writers;		   /* the same for windows; WINDOW_WRITERS + 1: too many */
 	u32 window_writer[WINDOW_WRITERS]; /* window number << 20 | linear page */
-	u32 traces;			   /* shadowpt/window.c: index of the first use as a page table; 0 none */
+	u32 traces;			   /* shadowpt/window_map.c: index of the first use as a page table; 0 none */
 };
 
 /* The bytes [pa, pa + n) of guest-physical memory have been written: drops the TUs that were made from them. vCPU thread, or before it

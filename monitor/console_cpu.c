@@ -274,6 +274,7 @@ static void info_windows(struct console_call *c)
 	console_printf(c, "hidden faults       %llu, %llu pages in %llu mappings\n", (unsigned long long)s->window_fills,
 		       (unsigned long long)s->window_pages, (unsigned long long)s->window_mappings);
 	console_printf(c, "zaps, resets        %llu, %llu\n", (unsigned long long)s->window_zaps, (unsigned long long)s->window_resets);
+	console_printf(c, "left out            %llu regions that differ between address spaces\n", (unsigned long long)s->regions_avoided);
 	console_printf(c, "guilty              %llu instructions\n", (unsigned long long)s->guilty);
 	console_printf(c, "table writes        %llu\n", (unsigned long long)s->table_writes);
 }

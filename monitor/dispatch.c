@@ -196,6 +196,7 @@ static bool intr_deliverable(const struct vcpu *v, u32 events)
 static void halt(struct vcpu *v)
 {
 	fpu_park(v);
+	window_sleep(v);
 	if (unlikely(v->lockstep)) {
 		lockstep_halt(v);
 		return;

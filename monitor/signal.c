@@ -77,6 +77,10 @@ static void window_hit(struct vcpu *v, greg_t *g, struct tu *tu, u64 offset)
 			write = true;
 	switch (window_fault(v, offset, write, &error)) {
 	case WINDOW_FILLED:
+		if (unlikely(window_is_broke(v))) {
+			abandon(v, g, in, tu);
+			v->insns--; /* it will be counted when it is tried again */
+		}
 		return;
 	case WINDOW_TRUE_FAULT:
 		v->cr2 = (u32)offset;

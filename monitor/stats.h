@@ -29,14 +29,17 @@
 	X(slow_reads, "memory reads by bounce buffer")                    \
 	X(slow_writes, "memory writes by bounce buffer")                  \
 	X(windows_made, "windows created")                                \
-	X(windows_demoted, "windows given up: their address space changes too fast") \
+	X(windows_demoted, "windows given up: they did not pay") \
 	X(windows_evicted, "windows dropped to make room")                \
 	X(window_fills, "hidden faults that filled a window")             \
 	X(window_pages, "pages mapped by them")                           \
 	X(window_mappings, "host mappings made by them")                  \
+	X(window_upgrades, "runs of pages made writable where they were mapped") \
 	X(window_zaps, "ranges unmapped from windows")                    \
 	X(window_rebinds, "regions of the kernel window that went over to another page table") \
+	X(regions_avoided, "regions left out of the kernel window: address spaces differ there") \
 	X(window_resets, "windows emptied as a whole")                    \
+	X(entries_marked, "page-table entries in which a walk set A or D") \
 	X(table_writes, "writes to page tables that windows depend on")   \
 	X(guilty, "instructions found guilty")                            \
 	X(true_faults, "guest page faults")                               \

@@ -56,6 +56,7 @@ static bool set_bits(struct vcpu *v, struct level *l, u32 bits)
 	u32 old = (u32)l->value;
 	if (!__atomic_compare_exchange_n((u32 *)l->host, &old, old | bits, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 		return false;
+	v->stats.entries_marked++;
 	/* Windows need not know of A and D bits that the CPU itself sets. */
 	smc_code_write(v, l->pa, 1);
 	return true;

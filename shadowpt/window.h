@@ -33,8 +33,10 @@ void windows_drop(struct vcpu *v);
 void window_sync(struct vcpu *v);
 /* CR3 has been loaded: the same, and v->user_window is set. */
 void window_switch(struct vcpu *v);
-/* User code was interrupted by a timer: its address space grows hot, and gets a window. Or at once with flavour=direct. */
+/* Code was interrupted: a user's address space grows hot, and gets a window. Or at once with flavour=direct. */
 void window_tick(struct vcpu *v);
+/* The CPU is about to sleep in HLT. */
+void window_sleep(struct vcpu *v);
 /*
  * Before code runs at v->cpl: sets v->window, does a user's queued zaps, loads the GS base. False if there is no window: run checked.
  */
@@ -46,6 +48,8 @@ enum window_fault { WINDOW_FILLED, WINDOW_TRUE_FAULT, WINDOW_GUILTY };
  * #PF error code), or that this access cannot be direct. Async-signal-safe: called in the SIGSEGV handler.
  */
 enum window_fault window_fault(struct vcpu *v, u64 offset, bool write, u32 *error);
+/* The current window has cost more than it earned: go through the dispatcher, which may take it away. */
+bool window_is_broke(const struct vcpu *v);
 /* Whether a host address lies in the current window or its guard. */
 bool window_contains(const struct vcpu *v, u64 host);
 /* Its offset in the current window. */

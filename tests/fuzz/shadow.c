@@ -7,14 +7,23 @@
  * have gone to one of them, with its rights and with D set for a write; one that faults must do so with what a walk by the manual says now.
  * When the input is at its end, CR3 is loaded once more, and all host mappings (/proc/self/maps) must be what the tables say by then.
  *
- * shadowpt/window.c is compiled in here once more (so the library's is not linked): its bookkeeping is checked, too.
+ * The windows' bookkeeping (shadowpt/window_state.h) is checked, too.
  */
-#include "shadowpt/window.c"
-
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "cache/smc.h"
 #include "cache/tc.h"
+#include "monitor/cpuid.h"
+#include "monitor/vm.h"
+#include "shadowpt/softmmu.h"
+#include "shadowpt/walk.h"
+#include "shadowpt/window_state.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/refwalk.h"
 #include "translator/mode.h"
@@ -46,6 +55,13 @@ static struct {
 static u32 table_at(unsigned n)
 {
 	return TABLE_BASE + n % TABLES * PAGE_SIZE;
+}
+
+static struct page_desc *page_desc_at(u64 pa)
+{
+	u8 *host = ram_ptr(&v->vm->mem, pa);
+
+	return host ? smc_page(v, ram_page(&v->vm->mem, host)) : NULL;
 }
 
 static bool is_table(u64 pa)
@@ -182,7 +198,7 @@ static void check_success(unsigned n, bool user, u32 off, bool write, u64 value,
 		if (ram_at(pa) != value || (in_window && !is_ram(pa)))
 			continue;
 		if (write && in_window) {
-			struct page_desc *d = desc_of(v, pa);
+			struct page_desc *d = page_desc_at(pa);
 			REQUIRE(!d->granules && !d->traces, "page %#llx is writable in a window, with %s in it", (unsigned long long)pa,
 				d->traces ? "tables" : "code");
 		}
@@ -443,8 +459,9 @@ static void check_host_mappings(bool strict)
 				u32 page = (u32)((a - (u64)w->base) >> PAGE_SHIFT);
 
 				pages[i]++;
-				REQUIRE(is_mapped(v, w, page), "window %u: page %#x is mapped, unknown to its owner", i, page);
-				REQUIRE((perms[1] == 'w') == is_writable(v, i << 20 | page), "window %u: page %#x: %.4s", i, page, perms);
+				REQUIRE(window_is_mapped(v, w, page), "window %u: page %#x is mapped, unknown to its owner", i, page);
+				REQUIRE((perms[1] == 'w') == window_is_writable(v, i << 20 | page), "window %u: page %#x: %.4s", i, page,
+					perms);
 				if (strict && (w->kernel || w == v->user_window))
 					check_host_page(w, page << PAGE_SHIFT, offset, perms[1] == 'w', &m);
 			}
