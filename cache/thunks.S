@@ -206,7 +206,10 @@ thunk_sti_exit:
 	COMMIT thunk_commit0, 0
 	COMMIT thunk_commit1, 1
 
-/* An emulated instruction. In: r8d = index of its emu_insn, r9d = meta. All guest registers come back from the vCPU. */
+/*
+ * An emulated instruction. In: r8d = index of its emu_insn, r9d = meta. All guest registers come back from the vCPU. It goes on behind the call, leaves,
+ * or goes on in another TU, as if the dispatcher had entered that.
+ */
 	.globl thunk_callout
 thunk_callout:
 	SAVE_FLAGS
@@ -216,14 +219,21 @@ thunk_callout:
 	mov %r8d, %esi
 	mov %r9d, %edx
 	call tc_callout
-	test %eax, %eax
-	jnz 1f
+	cmp $1, %rax
+	jae 1f
 	add $8, %rsp
 	LOAD_FLAGS
 	LOAD_REGS
 	ret
-1:	add $16, %rsp
-	mov $-1, %eax
+1:	lea 16(%rsp), %rsp
+	je 2f
+	mov %rax, %r9
+	mov V_TABLE(%r14), %r13
+	mov V_EIP(%r14), %r8d
+	LOAD_FLAGS
+	LOAD_REGS
+	jmp *%r9
+2:	mov $-1, %eax
 	jmp leave_tc
 
 	.section .note.GNU-stack,"",@progbits

@@ -43,12 +43,72 @@ _Static_assert(offsetof(struct vcpu, jc) == 56, "V_JC");
 _Static_assert(offsetof(struct vcpu, table) == 64, "V_TABLE");
 _Static_assert(offsetof(struct vcpu, host_rsp) == 72, "V_HOST_RSP");
 
+/* ---- the way into translated code ---- */
+
+/* Code whose privilege and address space have a window runs direct, unless every access must be looked at. */
+static void choose_flavour(struct vcpu *v)
+{
+	if (v->cpl == 3 && v->vm->opt.flavour == FLAVOUR_DIRECT && !v->user_window)
+		window_tick(v);
+	if (v->table != v->mmu->table[MMU_EMPTY] && window_enter(v))
+		v->mode |= MODE_DIRECT;
+}
+
+/* What the vCPU could act upon now; the rest waits for IF. */
+static u32 due_events(const struct vcpu *v)
+{
+	return EV_STOP | EV_RESET | EV_STATS | EV_WORK | EV_PAUSE | EV_TLB | EV_MAP | (v->nmi_blocked ? 0 : EV_NMI) |
+	       (v->sysflags & EFLAGS_IF ? EV_INTR : 0);
+}
+
+/* With breakpoints on, each instruction is looked at before it runs, and data traps come at once behind it. */
+static bool needs_single(const struct vcpu *v)
+{
+	return unlikely(v->shadow != SHADOW_NONE || (v->sysflags & EFLAGS_TF) || v->single_once || v->ignne || (v->dr[7] & 0xff) ||
+			debug_steps(v));
+}
+
+/*
+ * Where a callout that ends its TU goes on, if nothing but that is to be found out: the head of the next TU, v ready for it as run() would
+ * have made it. 0: the dispatcher has something to do. Invariant: whatever vcpu_run looks at between two TUs is looked at here.
+ */
+static u64 next_head(struct vcpu *v, const struct tu *from)
+{
+	struct jump_cache *jc;
+	u64 head;
+
+	if (unlikely((from->flags & TU_SINGLE) || v->debug || v->lockstep || v->halted || v->shutdown || v->poll_armed || v->pending_db ||
+		     v->pending.vector >= 0 || needs_single(v) || log_on(LOG_EXEC | LOG_CPU | LOG_NOCHAIN)))
+		return 0;
+	v->event_mask = due_events(v);
+	if (unlikely(atomic_load(&v->events) & v->event_mask))
+		return 0;
+	v->mode = mode_compute(v);
+	v->table = softmmu_table(v);
+	choose_flavour(v);
+	if (unlikely(v->mode & MODE_CS_LIMIT))
+		return 0;
+	jc = jc_for_mode(v, v->mode);
+	head = jc ? jc_head(v, jc, v->eip) : 0;
+	if (unlikely(!head))
+		return 0;
+	atomic_store(&v->jc, jc->entry);
+	if (unlikely(atomic_load(&v->events) & v->event_mask))
+		return 0;
+	v->sysflags &= ~EFLAGS_RF;
+	v->stats.dispatches++;
+	v->stats.crossings++;
+	trail_tu(&v->trail, v->seg[SEG_CS].sel, v->eip, v->mode, (u32)head);
+	fpu_load(v);
+	return head;
+}
+
 /* ---- what translated code calls (cache/thunks.S) ---- */
 
 u64 tc_miss(struct vcpu *v, u32 linear, u32 meta, int slot, bool *bounced);
 void tc_commit(struct vcpu *v, int slot);
 u32 tc_segment(struct vcpu *v, u32 offset, u32 meta, int slot);
-int tc_callout(struct vcpu *v, u32 emu, u32 meta);
+u64 tc_callout(struct vcpu *v, u32 emu, u32 meta);
 void tc_sti_shadow(struct vcpu *v);
 
 u64 tc_miss(struct vcpu *v, u32 linear, u32 meta, int slot, bool *bounced)
@@ -85,7 +145,7 @@ static bool goes_on(struct vcpu *v, const struct tu *tu)
 	       mode_compute(v) == (tu->mode & ~MODE_DIRECT);
 }
 
-int tc_callout(struct vcpu *v, u32 emu, u32 meta)
+u64 tc_callout(struct vcpu *v, u32 emu, u32 meta)
 {
 	struct tu *tu = tu_by_index(v->tc, meta >> 8);
 	const struct emu_insn *i = &v->tc->emus[emu];
@@ -108,10 +168,13 @@ int tc_callout(struct vcpu *v, u32 emu, u32 meta)
 		fpu_load(v);
 		return EMU_NEXT;
 	}
+	if (r == EMU_NEXT)
+		return EMU_NEXT;
 	/* A repeated instruction that comes back for more counts once, when it is through. */
-	if (r == EMU_EXIT && (i->rep || i->repne) && v->eip != v->next_eip)
+	if ((i->rep || i->repne) && v->eip != v->next_eip)
 		v->insns--;
-	return r;
+	u64 head = next_head(v, tu);
+	return head ? head : EMU_EXIT;
 }
 
 void tc_sti_shadow(struct vcpu *v)
@@ -521,17 +584,6 @@ static void run_single(struct vcpu *v)
 		raise_debug(v, causes);
 }
 
-static bool needs_single(struct vcpu *v)
-{
-	/* With breakpoints on, each instruction is looked at before it runs, and data traps come at once behind it. */
-	if (unlikely(v->shadow != SHADOW_NONE || (v->sysflags & EFLAGS_TF) || v->single_once || v->ignne || (v->dr[7] & 0xff) ||
-		     debug_steps(v)))
-		return true;
-	/* RF lasts for one instruction, but only breakpoints look at it; an interrupt in between has been delivered by now. */
-	v->sysflags &= ~EFLAGS_RF;
-	return false;
-}
-
 static void run(struct vcpu *v, bool missed)
 {
 	struct jump_cache *jc = NULL;
@@ -575,15 +627,6 @@ static void run(struct vcpu *v, bool missed)
 		if (unlikely(v->verifier))
 			verify_chain_or_die(v, x);
 	}
-}
-
-/* Code whose privilege and address space have a window runs direct, unless every access must be looked at. */
-static void choose_flavour(struct vcpu *v)
-{
-	if (v->cpl == 3 && v->vm->opt.flavour == FLAVOUR_DIRECT && !v->user_window)
-		window_tick(v);
-	if (v->table != v->mmu->table[MMU_EMPTY] && window_enter(v))
-		v->mode |= MODE_DIRECT;
 }
 
 /* What physical addresses mean has changed. */
@@ -651,13 +694,14 @@ void vcpu_run(struct vcpu *v)
 		v->mode = mode_compute(v);
 		v->table = softmmu_table(v);
 		choose_flavour(v);
-		/* What the vCPU could act upon now; the rest waits for IF. */
-		v->event_mask = EV_STOP | EV_RESET | EV_STATS | EV_WORK | EV_PAUSE | EV_TLB | EV_MAP | (v->nmi_blocked ? 0 : EV_NMI) |
-				(v->sysflags & EFLAGS_IF ? EV_INTR : 0);
-		if (needs_single(v))
+		v->event_mask = due_events(v);
+		if (needs_single(v)) {
 			run_single(v);
-		else
-			run(v, v->missed);
+			continue;
+		}
+		/* RF lasts for one instruction, but only breakpoints look at it; an interrupt in between has been delivered by now. */
+		v->sysflags &= ~EFLAGS_RF;
+		run(v, v->missed);
 	}
 	fpu_save(v);
 	if (v->lockstep)
