@@ -106,9 +106,9 @@ struct tc {
 	struct jump_cache *jcs; /* JC_COUNT of them, those in use first */
 	u64 jc_entries;		/* of each: 4 Gi, or 64 Ki if the host refuses that */
 	u32 *jc_all_miss;
-	u32 jc_clock;	       /* round-robin hand of jc_for_mode */
-	u32 jc_hint[JC_COUNT]; /* by a hash of mode and base: where to look first */
-	u8 *poll;	       /* the poll page, below 2 GiB */
+	u32 jc_clock;	/* round-robin hand of jc_for_mode */
+	struct jc_near jc_near[JC_NEAR];
+	u8 *poll; /* the poll page, below 2 GiB */
 };
 
 /* Creates the cache for v; size in bytes. 0 or -errno. */

@@ -44,9 +44,25 @@
 	cld
 	.endm
 
+	/*
+	 * With DF clear, as it is here and most of the time in the guest too, POPFQ costs more than putting OF back by an addition that overflows, and the
+	 * others by SAHF. Clobbers EAX and ECX.
+	 */
 	.macro LOAD_FLAGS
-	pushq V_HFLAGS(%r14)
+	mov V_HFLAGS(%r14), %eax
+	test $0x400, %eax
+	jnz 8f
+	mov %eax, %ecx
+	mov %al, %ah
+	shl $20, %ecx
+	add %ecx, %ecx
+	sahf
+	.subsection 1
+8:	pushq V_HFLAGS(%r14)
 	popfq
+	jmp 9f
+	.previous
+9:
 	.endm
 
 /* u32 vcpu_enter(struct vcpu *v, u64 host) */

@@ -74,8 +74,9 @@ static bool needs_single(const struct vcpu *v)
  */
 static u64 next_head(struct vcpu *v, const struct tu *from)
 {
-	struct jump_cache *jc;
-	u64 head;
+	struct tc *tc = v->tc;
+	const struct jc_near *jc;
+	u32 head;
 
 	if (unlikely((from->flags & TU_SINGLE) || v->debug || v->lockstep || v->halted || v->shutdown || v->poll_armed || v->pending_db ||
 		     v->pending.vector >= 0 || needs_single(v) || log_on(LOG_EXEC | LOG_CPU | LOG_NOCHAIN)))
@@ -86,19 +87,26 @@ static u64 next_head(struct vcpu *v, const struct tu *from)
 	v->mode = mode_compute(v);
 	v->table = softmmu_table(v);
 	choose_flavour(v);
-	if (unlikely(v->mode & MODE_CS_LIMIT))
+	jc = &tc->jc_near[jc_near_index(v->mode, v->seg[SEG_CS].base)];
+	if (unlikely(jc->mode != v->mode || jc->base != v->seg[SEG_CS].base || !jc->entry || (v->mode & MODE_CS_LIMIT)))
 		return 0;
-	jc = jc_for_mode(v, v->mode);
-	head = jc ? jc_head(v, jc, v->eip) : 0;
+	/* As translated code looks at it. */
+	head = jc->entry[v->eip & (u32)(tc->jc_entries - 1)];
 	if (unlikely(!head))
 		return 0;
-	atomic_store(&v->jc, jc->entry);
+	/* As in run(), but that vcpu_set_event, if it can, sees to the order of the two: draining this CPU's stores takes as long as all the rest. */
+	atomic_store_explicit(&v->jc, jc->entry, memory_order_relaxed);
+	if (likely(v->others_fence))
+		atomic_signal_fence(memory_order_seq_cst);
+	else
+		atomic_thread_fence(memory_order_seq_cst);
 	if (unlikely(atomic_load(&v->events) & v->event_mask))
 		return 0;
 	v->sysflags &= ~EFLAGS_RF;
 	v->stats.dispatches++;
 	v->stats.crossings++;
-	trail_tu(&v->trail, v->seg[SEG_CS].sel, v->eip, v->mode, (u32)head);
+	head += (u32)(u64)thunk_exit_jc;
+	trail_tu(&v->trail, v->seg[SEG_CS].sel, v->eip, v->mode, head);
 	fpu_load(v);
 	return head;
 }

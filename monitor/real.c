@@ -19,7 +19,7 @@ static void check_ip(struct vcpu *v, const struct segment *cs, u32 eip)
 
 static int enter(struct vcpu *v, const struct segment *cs, u32 eip, u32 esp)
 {
-	v->seg[SEG_CS] = *cs;
+	segment_commit(&v->seg[SEG_CS], cs);
 	v->regs[REG_ESP] = esp;
 	v->eip = eip;
 	return EMU_EXIT;

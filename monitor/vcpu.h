@@ -156,6 +156,7 @@ struct vcpu {
 	pthread_cond_t halt_cond;		 /* with kick_lock: wakes a halted vCPU */
 	struct vcpu_work *work, **work_end;	 /* kick_lock */
 	bool poll_armed;			 /* kick_lock */
+	bool others_fence;			 /* vcpu_set_event has the vCPU's stores drained (membarrier): it need not do so itself */
 	u32 unpauses;				 /* kick_lock: calls of vcpu_unpause */
 	void *poll_page;			 /* translated code loads from it at backward branches; PROT_NONE while armed */
 	u16 fpu_hidden;				 /* FCW whose unmasked exceptions are masked for one instruction, or 0 */
