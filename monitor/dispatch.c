@@ -94,7 +94,8 @@ static u64 next_head(struct vcpu *v, const struct tu *from)
 	head = jc->entry[v->eip & (u32)(tc->jc_entries - 1)];
 	if (unlikely(!head))
 		return 0;
-	/* As in run(), but that vcpu_set_event, if it can, sees to the order of the two: draining this CPU's stores takes as long as all the rest. */
+	/* As in run(), but that vcpu_set_event, if it can, sees to the order of the two: draining this CPU's stores takes as long as all
+	 * the rest. */
 	atomic_store_explicit(&v->jc, jc->entry, memory_order_relaxed);
 	if (likely(v->others_fence))
 		atomic_signal_fence(memory_order_seq_cst);
@@ -146,11 +147,30 @@ static bool loads_segment(emu_fn *fn)
 	return fn == emu_mov_to_seg || fn == emu_pop_seg || fn == emu_load_far_ptr;
 }
 
-/* A segment load that left everything that the TU was made for as it was, the usual case of flat kernels, need not leave. */
-static bool goes_on(struct vcpu *v, const struct tu *tu)
+/*
+ * Behind a load of SS nothing may interrupt the next instruction (SDM Vol. 3A 6.8.3). If that follows in the TU, with no safepoint in front
+ * of it, the interrupt shadow ends by itself.
+ */
+static bool shadow_ends_inside(const struct vcpu *v, const struct tu *tu, u32 insn)
 {
-	return v->eip == v->next_eip && v->shadow == SHADOW_NONE && !v->pending_db && !(tu->flags & (TU_DEAD | TU_SINGLE)) &&
-	       mode_compute(v) == (tu->mode & ~MODE_DIRECT);
+	if (insn + 1u >= tu->insn_count || v->lockstep || v->debug)
+		return false;
+	for (u32 i = 0; i < tu->exit_count; i++) {
+		const struct tu_exit *x = &v->tc->exits[tu->exits + i];
+		if (x->poll && x->poll_eip == v->next_eip)
+			return false;
+	}
+	return true;
+}
+
+/* A segment load that left everything that the TU was made for as it was, the usual case of flat kernels, need not leave. */
+static bool goes_on(struct vcpu *v, const struct tu *tu, u32 insn)
+{
+	if (v->eip != v->next_eip || v->pending_db || (tu->flags & (TU_DEAD | TU_SINGLE)) || mode_compute(v) != (tu->mode & ~MODE_DIRECT))
+		return false;
+	if (v->shadow == SHADOW_MOV_SS && shadow_ends_inside(v, tu, insn))
+		v->shadow = SHADOW_NONE;
+	return v->shadow == SHADOW_NONE;
 }
 
 u64 tc_callout(struct vcpu *v, u32 emu, u32 meta)
@@ -172,7 +192,7 @@ u64 tc_callout(struct vcpu *v, u32 emu, u32 meta)
 		}
 		fpu_load(v);
 	}
-	if (r == EMU_EXIT && loads_segment(i->fn) && goes_on(v, tu)) {
+	if (r == EMU_EXIT && loads_segment(i->fn) && goes_on(v, tu, meta & 0xff)) {
 		fpu_load(v);
 		return EMU_NEXT;
 	}

@@ -24,7 +24,7 @@ static void check_present(struct vcpu *v, u32 attr, u32 sel)
 }
 
 /* The last step of a transfer. cs: NULL if it is there already. */
-static int enter(struct vcpu *v, const struct segment *cs, u32 eip, u32 esp)
+static int enter_cs(struct vcpu *v, const struct segment *cs, u32 eip, u32 esp)
 {
 	if (cs)
 		segment_commit(&v->seg[SEG_CS], cs);
@@ -53,7 +53,7 @@ static int go_same(struct vcpu *v, u32 sel, const struct descriptor *d, u32 eip,
 	}
 	if (size)
 		esp = stack_push(v, &v->seg[SEG_SS], esp, items, 2, size, acc_cpl(v), 0);
-	return enter(v, loaded ? NULL : &cs, eip, esp);
+	return enter_cs(v, loaded ? NULL : &cs, eip, esp);
 }
 
 /* CALL through a gate into an inner ring: new stack from the TSS, parameters copied, SDM Vol. 3A 5.8.5. */
@@ -80,7 +80,7 @@ static int call_inner(struct vcpu *v, const struct descriptor *gate, u32 sel, co
 
 	segment_commit(&v->seg[SEG_SS], &ss);
 	cpl_set(v, cpl);
-	return enter(v, &cs, eip, esp);
+	return enter_cs(v, &cs, eip, esp);
 }
 
 /* The gate's own DPL, like that of a TSS, must not be below CPL or the selector's RPL. */
@@ -238,7 +238,7 @@ static int return_outer(struct vcpu *v, u32 cs_sel, const struct descriptor *cod
 	segment_commit(&v->seg[SEG_SS], &ss);
 	cpl_set(v, cpl);
 	segment_null_for_outer(v, cpl);
-	return enter(v, &cs, eip, sp_merge(v->regs[REG_ESP], esp + release, segment_sp_mask(&ss)));
+	return enter_cs(v, &cs, eip, sp_merge(v->regs[REG_ESP], esp + release, segment_sp_mask(&ss)));
 }
 
 static int return_same(struct vcpu *v, u32 sel, const struct descriptor *d, u32 eip, u32 esp)
@@ -249,12 +249,12 @@ static int return_same(struct vcpu *v, u32 sel, const struct descriptor *d, u32 
 	esp = sp_merge(v->regs[REG_ESP], esp, segment_sp_mask(&v->seg[SEG_SS]));
 	if (likely(loaded)) {
 		check_eip(v, &v->seg[SEG_CS], eip);
-		return enter(v, NULL, eip, esp);
+		return enter_cs(v, NULL, eip, esp);
 	}
 	cs = segment_from_descriptor(sel, d);
 	check_eip(v, &cs, eip);
 	descriptor_mark_accessed(v, d);
-	return enter(v, &cs, eip, esp);
+	return enter_cs(v, &cs, eip, esp);
 }
 
 /* RET far, with i->imm bytes of parameters released from this stack and, on a return to an outer ring, from the caller's too. */

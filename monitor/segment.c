@@ -90,6 +90,8 @@ static void load_ss(struct vcpu *v, u32 sel)
 	attr = descriptor_attr(&d);
 	if ((sel & SEL_RPL) != v->cpl || attr_dpl(attr) != v->cpl || !attr_is_writable_data(attr))
 		raise_error(v, EXC_GP, sel_error(sel, 0));
+	if (segment_is_loaded(v, SEG_SS, sel, &d))
+		return;
 	if (!(attr & SEG_P))
 		raise_error(v, EXC_SS, sel_error(sel, 0));
 	descriptor_mark_accessed(v, &d);

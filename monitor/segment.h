@@ -170,7 +170,6 @@ bool segment_load(struct vcpu *v, int n, u32 sel);
 /* After a return to `cpl`: data-segment registers that the outer ring may not use become null (SDM Vol. 2B, RET). */
 void segment_null_for_outer(struct vcpu *v, u32 cpl);
 
-
 #define STACK_ITEMS_MAX 36 /* 31 parameters of a call gate, SS ESP CS EIP, and one to spare */
 
 /*

@@ -257,6 +257,7 @@ u64 softmmu_miss(struct vcpu *v, u32 linear, u32 meta, int slot, bool *bounced)
 	    debug_touches(v, linear, n, (info & ACCESS_WRITE ? DEBUG_WRITES : 0) | (info & ACCESS_READ ? DEBUG_READS : 0)) &&
 	    !(tu->flags & TU_SINGLE)) {
 		v->single_once = true;
+		v->shadow = tu_insn_shadow(v->tc, tu, meta & 0xff);
 		v->insns--;
 		tc_unwind(v);
 	}
@@ -271,6 +272,7 @@ u64 softmmu_miss(struct vcpu *v, u32 linear, u32 meta, int slot, bool *bounced)
 		if (!(tu->flags & TU_SINGLE) && (meta & 0xff) + 1 < tu->insn_count &&
 		    (smc_overlaps(tu, b->pa[0], b->first) || (n > b->first && smc_overlaps(tu, b->pa[1], n - b->first)))) {
 			v->single_once = true;
+			v->shadow = tu_insn_shadow(v->tc, tu, meta & 0xff);
 			v->insns--; /* it will be counted when it is tried again */
 			tc_unwind(v);
 		}

@@ -28,6 +28,8 @@
 
 #define MODE_REAL 0x20000u /* real mode, all data segments 64 KiB and writable: a selector is a paragraph, and nothing else changes */
 
+#define MODE_IOPL3 0x40000u /* CPL and IOPL are 3: CLI, STI and POPF have IF in hand, as at CPL 0 */
+
 static inline u32 mode_flat_bit(const struct vcpu *v, int seg)
 {
 	const struct segment *s = &v->seg[seg];
@@ -51,13 +53,15 @@ static inline u32 mode_real_bit(const struct vcpu *v)
 	return writable && !longer ? MODE_REAL : 0;
 }
 
-/* At every change of privilege and segment load: inline, and no branches that go either way in one guest. */
+/* The mode of v, without MODE_SINGLE and MODE_DIRECT. At every change of privilege and segment load: inline, and no branches that go either
+ * way in one guest. */
 static inline __attribute__((always_inline)) u32 mode_compute(const struct vcpu *v)
 {
 	return mode_real_bit(v) | v->cpl | (v->seg[SEG_CS].attr & SEG_DB ? MODE_CS32 : 0) | (v->seg[SEG_SS].attr & SEG_DB ? MODE_SS32 : 0) |
 	       mode_flat_bit(v, SEG_ES) | mode_flat_bit(v, SEG_CS) | mode_flat_bit(v, SEG_SS) | mode_flat_bit(v, SEG_DS) |
 	       (v->cr0 & (CR0_MP | CR0_EM | CR0_TS)) << MODE_CR0_SHIFT | (v->cr4 & CR4_OSFXSR) << MODE_CR4_SHIFT |
-	       mode_limit_bit(&v->seg[SEG_CS]) | (v->sysflags & EFLAGS_VM) >> MODE_V86_SHIFT;
+	       mode_limit_bit(&v->seg[SEG_CS]) | (v->sysflags & EFLAGS_VM) >> MODE_V86_SHIFT |
+	       (v->cpl == 3 && (v->sysflags & EFLAGS_IOPL) == EFLAGS_IOPL ? MODE_IOPL3 : 0);
 }
 
 #endif
