@@ -161,22 +161,35 @@ static bool item_by_item(const struct vcpu *v, u32 off, unsigned bytes, u32 mask
 	return (u64)off + bytes - 1 > mask || access_checks_alignment(v);
 }
 
+/*
+ * Guest RAM for a frame that can be accessed at once: it does not wrap, the segment lets all of it through, the flat table has it. Else
+ * NULL.
+ */
+static void *frame_at(const struct vcpu *v, const struct segment *ss, u32 off, u32 bytes, u32 mask, int acc, u32 full, u32 low)
+{
+	u32 last = off + bytes - 1;
+
+	if (unlikely(last < off || last > mask || !(last > 0xffff ? full : low)))
+		return NULL;
+	return softmmu_at(v, ss->base + off, bytes, acc);
+}
+
 void stack_read(struct vcpu *v, u32 off, u32 *items, unsigned n, unsigned size)
 {
 	const struct segment *ss = &v->seg[SEG_SS];
 	u32 mask = segment_sp_mask(ss);
 	u16 narrow[STACK_ITEMS_MAX];
 
-	if (likely(size == 4 && ss->full_read && mask == 0xffffffffu)) {
-		/* By words, as they were pushed: the stores are forwarded. */
-		const volatile u32 *p = softmmu_at(v, ss->base + off, n * 4, acc_cpl(v));
+	const void *p;
 
-		for (unsigned k = 0; p && k < n; k++)
-			items[k] = p[k];
-		if (likely(p))
-			return;
-	}
 	off &= mask;
+	p = frame_at(v, ss, off, n * size, mask, acc_cpl(v), ss->full_read, ss->low_read);
+	if (likely(p)) {
+		/* By items, as they were pushed: the stores are forwarded. */
+		for (unsigned k = 0; k < n; k++)
+			items[k] = size == 4 ? ((const volatile u32 *)p)[k] : ((const volatile u16 *)p)[k];
+		return;
+	}
 	if (unlikely(item_by_item(v, off, n * size, mask))) {
 		for (unsigned k = 0; k < n; k++)
 			items[k] = (u32)seg_read(v, SEG_SS, (off + k * size) & mask, size);
@@ -213,13 +226,16 @@ u32 stack_push(struct vcpu *v, const struct segment *ss, u32 esp, const u32 *ite
 	u32 off = (esp - n * size) & mask;
 	u16 narrow[STACK_ITEMS_MAX];
 
-	if (likely(size == 4 && ss->full_write && mask == 0xffffffffu)) {
-		volatile u32 *p = softmmu_at(v, ss->base + off, n * 4, acc | ACC_WRITE);
+	void *p = frame_at(v, ss, off, n * size, mask, acc | ACC_WRITE, ss->full_write, ss->low_write);
 
-		for (unsigned k = 0; p && k < n; k++)
-			p[k] = items[k];
-		if (likely(p))
-			return off;
+	if (likely(p)) {
+		for (unsigned k = 0; k < n; k++) {
+			if (size == 4)
+				((volatile u32 *)p)[k] = items[k];
+			else
+				((volatile u16 *)p)[k] = (u16)items[k];
+		}
+		return sp_merge(esp, off, mask);
 	}
 	if (unlikely(item_by_item(v, off, n * size, mask))) {
 		push_items(v, ss, off, items, n, size, acc, error);
