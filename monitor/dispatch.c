@@ -61,11 +61,11 @@ static u32 due_events(const struct vcpu *v)
 	       (v->sysflags & EFLAGS_IF ? EV_INTR : 0);
 }
 
-/* With breakpoints on, each instruction is looked at before it runs, and data traps come at once behind it. */
-static bool needs_single(const struct vcpu *v)
+/* What has instructions run one at a time, but for a debugger; non-zero if there is anything. */
+static inline u32 wants_single(const struct vcpu *v)
 {
-	return unlikely(v->shadow != SHADOW_NONE || (v->sysflags & EFLAGS_TF) || v->single_once || v->ignne || (v->dr[7] & 0xff) ||
-			debug_steps(v));
+	/* With breakpoints on, each instruction is looked at before it runs, and data traps come at once behind it. */
+	return v->shadow | (v->sysflags & EFLAGS_TF) | v->single_once | v->ignne | (v->dr[7] & 0xff);
 }
 
 /*
@@ -78,15 +78,20 @@ static u64 next_head(struct vcpu *v, const struct tu *from)
 	const struct jc_near *jc;
 	u32 head;
 
-	if (unlikely((from->flags & TU_SINGLE) || v->debug || v->lockstep || v->halted || v->shutdown || v->poll_armed || v->pending_db ||
-		     v->pending.vector >= 0 || needs_single(v) || log_on(LOG_EXEC | LOG_CPU | LOG_NOCHAIN)))
+	/* Nothing of it is the case, so all of it is asked for at once. */
+	if (unlikely((from->flags & TU_SINGLE) | (v->debug != NULL) | (v->lockstep != NULL) | v->halted | v->shutdown | v->poll_armed |
+		     v->pending_db | (v->pending.vector >= 0) | wants_single(v) | log_on(LOG_EXEC | LOG_CPU | LOG_NOCHAIN)))
 		return 0;
 	v->event_mask = due_events(v);
 	if (unlikely(atomic_load(&v->events) & v->event_mask))
 		return 0;
 	v->mode = mode_compute(v);
 	v->table = softmmu_table(v);
-	choose_flavour(v);
+	/* The supervisor's window needs nothing if it is in use already. */
+	if (v->cpl != 3 && v->window && v->window == v->kernel_window)
+		v->mode |= MODE_DIRECT;
+	else
+		choose_flavour(v);
 	jc = &tc->jc_near[jc_near_index(v->mode, v->seg[SEG_CS].base)];
 	if (unlikely(jc->mode != v->mode || jc->base != v->seg[SEG_CS].base || !jc->entry || (v->mode & MODE_CS_LIMIT)))
 		return 0;
@@ -723,7 +728,7 @@ void vcpu_run(struct vcpu *v)
 		v->table = softmmu_table(v);
 		choose_flavour(v);
 		v->event_mask = due_events(v);
-		if (needs_single(v)) {
+		if (unlikely(wants_single(v) || debug_steps(v))) {
 			run_single(v);
 			continue;
 		}

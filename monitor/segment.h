@@ -110,8 +110,10 @@ static inline struct segment segment_make(u32 sel, u32 base, u32 limit, u32 attr
 		}
 	}
 	if (limit == 0xffffffffu) {
-		s.full_read = s.low_read;
-		s.full_write = s.low_write;
+		u32 flat = base ? 0 : SEG_FULL_FLAT;
+
+		s.full_read = s.low_read ? flat | 1 : 0;
+		s.full_write = s.low_write ? flat | 1 : 0;
 	}
 	return s;
 }

@@ -30,10 +30,10 @@
 
 #define MODE_IOPL3 0x40000u /* CPL and IOPL are 3: CLI, STI and POPF have IF in hand, as at CPL 0 */
 
+/* What may be written may be read. */
 static inline u32 mode_flat_bit(const struct vcpu *v, int seg)
 {
-	const struct segment *s = &v->seg[seg];
-	return (u32)(!s->base & !!s->full_read & (!!s->full_write | (seg == SEG_CS))) << (MODE_FLAT_SHIFT + seg);
+	return ((seg == SEG_CS ? v->seg[seg].full_read : v->seg[seg].full_write) / SEG_FULL_FLAT) << (MODE_FLAT_SHIFT + seg);
 }
 
 static inline u32 mode_limit_bit(const struct segment *cs)
