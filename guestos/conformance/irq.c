@@ -177,6 +177,29 @@ TEST(mov_ss, "irq.none comes between a load of SS and the next instruction")
 	end();
 }
 
+CODE(rf_iret,
+     "1: pushf; orl $0x10000, (%esp); push %cs; push $2f; iret; 2: mov $300000, %ecx; 3: dec %ecx; jnz 3b; jmp 1b; rf_iret_at: nop");
+
+TEST(rf, "irq.RF lasts for one instruction behind IRET")
+{
+	if (!begin())
+		return;
+	for (int ring = 0; ring <= 3; ring += 3) {
+		struct state s = at_ring(rf_iret, ring);
+
+		s.eflags = FL_ONE | FL_IF;
+		leave_to = rf_iret_at;
+		leave_after = 5;
+		taken = 0;
+		run(&s);
+		ended(&s, tag("iret", ring));
+		/* At +15, right behind IRET, it is still set. */
+		if ((last_eflags & 0x10000) && last_eip != ADDR(rf_iret) + 15)
+			fail("RF in the image of an interrupt at +%x", last_eip - ADDR(rf_iret));
+	}
+	end();
+}
+
 CODE(loop_jmp, "1: jmp 1b");
 CODE(loop_dec, "1: dec %eax; jmp 1b");
 CODE(loop_jcc, "xor %eax, %eax; 1: test %eax, %eax; jz 1b");
