@@ -145,6 +145,15 @@ static struct jump_cache *victim(struct tc *tc)
 		count++;
 	struct jump_cache *jc = &tc->jcs[tc->jc_clock++ % count];
 	clear(tc, jc);
+	for (u32 i = 0; i < JC_NEAR; i++)
+		if (tc->jc_near[i].jc == jc)
+			tc->jc_near[i] = (struct jc_near){0};
+	return jc;
+}
+
+static struct jump_cache *remember(struct tc *tc, struct jump_cache *jc)
+{
+	tc->jc_near[jc_near_index(jc->mode, jc->base)] = (struct jc_near){jc->mode, jc->base, jc->entry, jc};
 	return jc;
 }
 
@@ -152,21 +161,17 @@ struct jump_cache *jc_for_mode(struct vcpu *v, u32 mode)
 {
 	struct tc *tc = v->tc;
 	u32 base = v->seg[SEG_CS].base;
-	u32 *hint = &tc->jc_hint[(mode ^ mode >> 8 ^ base >> 4 ^ base >> 9) % JC_COUNT];
-	if (likely(tc->jcs[*hint].used && tc->jcs[*hint].mode == mode && tc->jcs[*hint].base == base))
-		return &tc->jcs[*hint];
-	for (u32 i = 0; i < JC_COUNT && tc->jcs[i].used; i++) {
-		if (tc->jcs[i].mode == mode && tc->jcs[i].base == base) {
-			*hint = i;
-			return &tc->jcs[i];
-		}
-	}
+	const struct jc_near *near = &tc->jc_near[jc_near_index(mode, base)];
+	if (likely(near->entry && near->mode == mode && near->base == base))
+		return near->jc;
+	for (u32 i = 0; i < JC_COUNT && tc->jcs[i].used; i++)
+		if (tc->jcs[i].mode == mode && tc->jcs[i].base == base)
+			return remember(tc, &tc->jcs[i]);
 	struct jump_cache *jc = victim(tc);
-	*hint = (u32)(jc - tc->jcs);
 	jc->used = true;
 	jc->mode = mode;
 	jc->base = base;
-	return jc;
+	return remember(tc, jc);
 }
 
 u64 jc_head(struct vcpu *v, const struct jump_cache *jc, u32 eip)

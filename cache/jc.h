@@ -35,6 +35,18 @@ struct jump_cache {
 	} log[2];
 };
 
+/* Where jc_for_mode has found one lately, by jc_near_index. entry NULL: nothing here. */
+#define JC_NEAR 64u
+struct jc_near {
+	u32 mode, base;
+	u32 *entry;
+	struct jump_cache *jc;
+};
+static inline u32 jc_near_index(u32 mode, u32 base)
+{
+	return (mode ^ mode >> 7 ^ mode >> 13 ^ base >> 4 ^ base >> 10) % JC_NEAR;
+}
+
 int jc_init(struct vcpu *v);
 void jc_free(struct vcpu *v);
 /* The cache of v->seg[SEG_CS].base and a mode; another one makes place if there must be. NULL: the host has no memory for a single one. */

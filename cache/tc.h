@@ -30,6 +30,8 @@
 
 /* No access: STI, whose interrupt shadow is over the next instruction. */
 #define ACCESS_STI 0x8000u
+/* No access: a load of SS, likewise. */
+#define ACCESS_MOV_SS 0x9000u
 
 struct tu_insn {
 	u16 host_off;  /* of its first host byte, from the TU's head */
@@ -106,9 +108,9 @@ struct tc {
 	struct jump_cache *jcs; /* JC_COUNT of them, those in use first */
 	u64 jc_entries;		/* of each: 4 Gi, or 64 Ki if the host refuses that */
 	u32 *jc_all_miss;
-	u32 jc_clock;	       /* round-robin hand of jc_for_mode */
-	u32 jc_hint[JC_COUNT]; /* by a hash of mode and base: where to look first */
-	u8 *poll;	       /* the poll page, below 2 GiB */
+	u32 jc_clock; /* round-robin hand of jc_for_mode */
+	struct jc_near jc_near[JC_NEAR];
+	u8 *poll; /* the poll page, below 2 GiB */
 };
 
 /* Creates the cache for v; size in bytes. 0 or -errno. */
@@ -135,6 +137,13 @@ static inline struct tu_insn *tu_insn(struct tc *tc, const struct tu *tu, u32 n)
 static inline u32 tu_index(const struct tc *tc, const struct tu *tu)
 {
 	return (u32)(tu - tc->tus);
+}
+/* The interrupt shadow that instruction n runs in if it follows on the one before it in the TU. */
+static inline int tu_insn_shadow(struct tc *tc, const struct tu *tu, u32 n)
+{
+	u32 before = n ? tu_insn(tc, tu, n - 1)->access[0] : 0;
+
+	return before == ACCESS_STI ? SHADOW_STI : before == ACCESS_MOV_SS ? SHADOW_MOV_SS : SHADOW_NONE;
 }
 /* The TU made from (pa, eip, mode), or NULL. */
 struct tu *tu_lookup(struct tc *tc, u64 pa, u32 eip, u32 mode);

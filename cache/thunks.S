@@ -44,9 +44,25 @@
 	cld
 	.endm
 
+	/*
+	 * With DF clear, as it is here and most of the time in the guest too, POPFQ costs more than putting OF back by an addition that overflows, and the
+	 * others by SAHF. Clobbers EAX and ECX.
+	 */
 	.macro LOAD_FLAGS
-	pushq V_HFLAGS(%r14)
+	mov V_HFLAGS(%r14), %eax
+	test $0x400, %eax
+	jnz 8f
+	mov %eax, %ecx
+	mov %al, %ah
+	shl $20, %ecx
+	add %ecx, %ecx
+	sahf
+	.subsection 1
+8:	pushq V_HFLAGS(%r14)
 	popfq
+	jmp 9f
+	.previous
+9:
 	.endm
 
 /* u32 vcpu_enter(struct vcpu *v, u64 host) */
@@ -206,7 +222,10 @@ thunk_sti_exit:
 	COMMIT thunk_commit0, 0
 	COMMIT thunk_commit1, 1
 
-/* An emulated instruction. In: r8d = index of its emu_insn, r9d = meta. All guest registers come back from the vCPU. */
+/*
+ * An emulated instruction. In: r8d = index of its emu_insn, r9d = meta. All guest registers come back from the vCPU. It goes on behind the call, leaves,
+ * or goes on in another TU, as if the dispatcher had entered that.
+ */
 	.globl thunk_callout
 thunk_callout:
 	SAVE_FLAGS
@@ -216,14 +235,21 @@ thunk_callout:
 	mov %r8d, %esi
 	mov %r9d, %edx
 	call tc_callout
-	test %eax, %eax
-	jnz 1f
+	cmp $1, %rax
+	jae 1f
 	add $8, %rsp
 	LOAD_FLAGS
 	LOAD_REGS
 	ret
-1:	add $16, %rsp
-	mov $-1, %eax
+1:	lea 16(%rsp), %rsp
+	je 2f
+	mov %rax, %r9
+	mov V_TABLE(%r14), %r13
+	mov V_EIP(%r14), %r8d
+	LOAD_FLAGS
+	LOAD_REGS
+	jmp *%r9
+2:	mov $-1, %eax
 	jmp leave_tc
 
 	.section .note.GNU-stack,"",@progbits

@@ -43,12 +43,86 @@ _Static_assert(offsetof(struct vcpu, jc) == 56, "V_JC");
 _Static_assert(offsetof(struct vcpu, table) == 64, "V_TABLE");
 _Static_assert(offsetof(struct vcpu, host_rsp) == 72, "V_HOST_RSP");
 
+/* ---- the way into translated code ---- */
+
+/* Code whose privilege and address space have a window runs direct, unless every access must be looked at. */
+static void choose_flavour(struct vcpu *v)
+{
+	if (v->cpl == 3 && v->vm->opt.flavour == FLAVOUR_DIRECT && !v->user_window)
+		window_tick(v);
+	if (v->table != v->mmu->table[MMU_EMPTY] && window_enter(v))
+		v->mode |= MODE_DIRECT;
+}
+
+/* What the vCPU could act upon now; the rest waits for IF. */
+static u32 due_events(const struct vcpu *v)
+{
+	return EV_STOP | EV_RESET | EV_STATS | EV_WORK | EV_PAUSE | EV_TLB | EV_MAP | (v->nmi_blocked ? 0 : EV_NMI) |
+	       (v->sysflags & EFLAGS_IF ? EV_INTR : 0);
+}
+
+/* What has instructions run one at a time, but for a debugger; non-zero if there is anything. */
+static inline u32 wants_single(const struct vcpu *v)
+{
+	/* With breakpoints on, each instruction is looked at before it runs, and data traps come at once behind it. */
+	return v->shadow | (v->sysflags & EFLAGS_TF) | v->single_once | v->ignne | (v->dr[7] & 0xff);
+}
+
+/*
+ * Where a callout that ends its TU goes on, if nothing but that is to be found out: the head of the next TU, v ready for it as run() would
+ * have made it. 0: the dispatcher has something to do. Invariant: whatever vcpu_run looks at between two TUs is looked at here.
+ */
+static u64 next_head(struct vcpu *v, const struct tu *from)
+{
+	struct tc *tc = v->tc;
+	const struct jc_near *jc;
+	u32 head;
+
+	/* Nothing of it is the case, so all of it is asked for at once. */
+	if (unlikely((from->flags & TU_SINGLE) | (v->debug != NULL) | (v->lockstep != NULL) | v->halted | v->shutdown | v->poll_armed |
+		     v->pending_db | (v->pending.vector >= 0) | wants_single(v) | log_on(LOG_EXEC | LOG_CPU | LOG_NOCHAIN)))
+		return 0;
+	v->event_mask = due_events(v);
+	if (unlikely(atomic_load(&v->events) & v->event_mask))
+		return 0;
+	v->mode = mode_compute(v);
+	v->table = softmmu_table(v);
+	/* The supervisor's window needs nothing if it is in use already. */
+	if (v->cpl != 3 && v->window && v->window == v->kernel_window)
+		v->mode |= MODE_DIRECT;
+	else
+		choose_flavour(v);
+	jc = &tc->jc_near[jc_near_index(v->mode, v->seg[SEG_CS].base)];
+	if (unlikely(jc->mode != v->mode || jc->base != v->seg[SEG_CS].base || !jc->entry || (v->mode & MODE_CS_LIMIT)))
+		return 0;
+	/* As translated code looks at it. */
+	head = jc->entry[v->eip & (u32)(tc->jc_entries - 1)];
+	if (unlikely(!head))
+		return 0;
+	/* As in run(), but that vcpu_set_event, if it can, sees to the order of the two: draining this CPU's stores takes as long as all
+	 * the rest. */
+	atomic_store_explicit(&v->jc, jc->entry, memory_order_relaxed);
+	if (likely(v->others_fence))
+		atomic_signal_fence(memory_order_seq_cst);
+	else
+		atomic_thread_fence(memory_order_seq_cst);
+	if (unlikely(atomic_load(&v->events) & v->event_mask))
+		return 0;
+	v->sysflags &= ~EFLAGS_RF;
+	v->stats.dispatches++;
+	v->stats.crossings++;
+	head += (u32)(u64)thunk_exit_jc;
+	trail_tu(&v->trail, v->seg[SEG_CS].sel, v->eip, v->mode, head);
+	fpu_load(v);
+	return head;
+}
+
 /* ---- what translated code calls (cache/thunks.S) ---- */
 
 u64 tc_miss(struct vcpu *v, u32 linear, u32 meta, int slot, bool *bounced);
 void tc_commit(struct vcpu *v, int slot);
 u32 tc_segment(struct vcpu *v, u32 offset, u32 meta, int slot);
-int tc_callout(struct vcpu *v, u32 emu, u32 meta);
+u64 tc_callout(struct vcpu *v, u32 emu, u32 meta);
 void tc_sti_shadow(struct vcpu *v);
 
 u64 tc_miss(struct vcpu *v, u32 linear, u32 meta, int slot, bool *bounced)
@@ -78,14 +152,33 @@ static bool loads_segment(emu_fn *fn)
 	return fn == emu_mov_to_seg || fn == emu_pop_seg || fn == emu_load_far_ptr;
 }
 
-/* A segment load that left everything that the TU was made for as it was, the usual case of flat kernels, need not leave. */
-static bool goes_on(struct vcpu *v, const struct tu *tu)
+/*
+ * Behind a load of SS nothing may interrupt the next instruction (SDM Vol. 3A 6.8.3). If that follows in the TU, with no safepoint in front
+ * of it, the interrupt shadow ends by itself.
+ */
+static bool shadow_ends_inside(const struct vcpu *v, const struct tu *tu, u32 insn)
 {
-	return v->eip == v->next_eip && v->shadow == SHADOW_NONE && !v->pending_db && !(tu->flags & (TU_DEAD | TU_SINGLE)) &&
-	       mode_compute(v) == (tu->mode & ~MODE_DIRECT);
+	if (insn + 1u >= tu->insn_count || v->lockstep || v->debug)
+		return false;
+	for (u32 i = 0; i < tu->exit_count; i++) {
+		const struct tu_exit *x = &v->tc->exits[tu->exits + i];
+		if (x->poll && x->poll_eip == v->next_eip)
+			return false;
+	}
+	return true;
 }
 
-int tc_callout(struct vcpu *v, u32 emu, u32 meta)
+/* A segment load that left everything that the TU was made for as it was, the usual case of flat kernels, need not leave. */
+static bool goes_on(struct vcpu *v, const struct tu *tu, u32 insn)
+{
+	if (v->eip != v->next_eip || v->pending_db || (tu->flags & (TU_DEAD | TU_SINGLE)) || mode_compute(v) != (tu->mode & ~MODE_DIRECT))
+		return false;
+	if (v->shadow == SHADOW_MOV_SS && shadow_ends_inside(v, tu, insn))
+		v->shadow = SHADOW_NONE;
+	return v->shadow == SHADOW_NONE;
+}
+
+u64 tc_callout(struct vcpu *v, u32 emu, u32 meta)
 {
 	struct tu *tu = tu_by_index(v->tc, meta >> 8);
 	const struct emu_insn *i = &v->tc->emus[emu];
@@ -104,14 +197,17 @@ int tc_callout(struct vcpu *v, u32 emu, u32 meta)
 		}
 		fpu_load(v);
 	}
-	if (r == EMU_EXIT && loads_segment(i->fn) && goes_on(v, tu)) {
+	if (r == EMU_EXIT && loads_segment(i->fn) && goes_on(v, tu, meta & 0xff)) {
 		fpu_load(v);
 		return EMU_NEXT;
 	}
+	if (r == EMU_NEXT)
+		return EMU_NEXT;
 	/* A repeated instruction that comes back for more counts once, when it is through. */
-	if (r == EMU_EXIT && (i->rep || i->repne) && v->eip != v->next_eip)
+	if ((i->rep || i->repne) && v->eip != v->next_eip)
 		v->insns--;
-	return r;
+	u64 head = next_head(v, tu);
+	return head ? head : EMU_EXIT;
 }
 
 void tc_sti_shadow(struct vcpu *v)
@@ -522,17 +618,6 @@ static void run_single(struct vcpu *v)
 		raise_debug(v, causes);
 }
 
-static bool needs_single(struct vcpu *v)
-{
-	/* With breakpoints on, each instruction is looked at before it runs, and data traps come at once behind it. */
-	if (unlikely(v->shadow != SHADOW_NONE || (v->sysflags & EFLAGS_TF) || v->single_once || v->ignne || (v->dr[7] & 0xff) ||
-		     debug_steps(v)))
-		return true;
-	/* RF lasts for one instruction, but only breakpoints look at it; an interrupt in between has been delivered by now. */
-	v->sysflags &= ~EFLAGS_RF;
-	return false;
-}
-
 static void run(struct vcpu *v, bool missed)
 {
 	struct jump_cache *jc = NULL;
@@ -576,15 +661,6 @@ static void run(struct vcpu *v, bool missed)
 		if (unlikely(v->verifier))
 			verify_chain_or_die(v, x);
 	}
-}
-
-/* Code whose privilege and address space have a window runs direct, unless every access must be looked at. */
-static void choose_flavour(struct vcpu *v)
-{
-	if (v->cpl == 3 && v->vm->opt.flavour == FLAVOUR_DIRECT && !v->user_window)
-		window_tick(v);
-	if (v->table != v->mmu->table[MMU_EMPTY] && window_enter(v))
-		v->mode |= MODE_DIRECT;
 }
 
 /* What physical addresses mean has changed. */
@@ -652,13 +728,14 @@ void vcpu_run(struct vcpu *v)
 		v->mode = mode_compute(v);
 		v->table = softmmu_table(v);
 		choose_flavour(v);
-		/* What the vCPU could act upon now; the rest waits for IF. */
-		v->event_mask = EV_STOP | EV_RESET | EV_STATS | EV_WORK | EV_PAUSE | EV_TLB | EV_MAP | (v->nmi_blocked ? 0 : EV_NMI) |
-				(v->sysflags & EFLAGS_IF ? EV_INTR : 0);
-		if (needs_single(v))
+		v->event_mask = due_events(v);
+		if (unlikely(wants_single(v) || debug_steps(v))) {
 			run_single(v);
-		else
-			run(v, v->missed);
+			continue;
+		}
+		/* RF lasts for one instruction, but only breakpoints look at it; an interrupt in between has been delivered by now. */
+		v->sysflags &= ~EFLAGS_RF;
+		run(v, v->missed);
 	}
 	fpu_save(v);
 	if (v->lockstep)

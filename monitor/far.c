@@ -23,10 +23,11 @@ static void check_present(struct vcpu *v, u32 attr, u32 sel)
 		raise_error(v, EXC_NP, sel_error(sel, 0));
 }
 
-/* The last step of a transfer within the ring. */
-static int enter_same(struct vcpu *v, const struct segment *cs, u32 eip, u32 esp)
+/* The last step of a transfer. cs: NULL if it is there already. */
+static int enter_cs(struct vcpu *v, const struct segment *cs, u32 eip, u32 esp)
 {
-	v->seg[SEG_CS] = *cs;
+	if (cs)
+		segment_commit(&v->seg[SEG_CS], cs);
 	v->regs[REG_ESP] = esp;
 	v->eip = eip;
 	return EMU_EXIT;
@@ -37,16 +38,22 @@ static int enter_same(struct vcpu *v, const struct segment *cs, u32 eip, u32 esp
 /* To a code segment whose privilege has been checked, in this ring. size: of the pushed return address; 0 for JMP. */
 static int go_same(struct vcpu *v, u32 sel, const struct descriptor *d, u32 eip, unsigned size)
 {
-	struct segment cs = segment_from_descriptor((sel & ~SEL_RPL) | v->cpl, d);
+	bool loaded = segment_is_loaded(v, SEG_CS, (sel & ~SEL_RPL) | v->cpl, d);
 	u32 items[2] = {v->next_eip, v->seg[SEG_CS].sel};
 	u32 esp = v->regs[REG_ESP];
+	struct segment cs;
 
-	check_present(v, descriptor_attr(d), sel);
-	check_eip(v, &cs, eip);
-	descriptor_mark_accessed(v, d);
+	if (likely(loaded)) {
+		check_eip(v, &v->seg[SEG_CS], eip);
+	} else {
+		cs = segment_from_descriptor((sel & ~SEL_RPL) | v->cpl, d);
+		check_present(v, descriptor_attr(d), sel);
+		check_eip(v, &cs, eip);
+		descriptor_mark_accessed(v, d);
+	}
 	if (size)
 		esp = stack_push(v, &v->seg[SEG_SS], esp, items, 2, size, acc_cpl(v), 0);
-	return enter_same(v, &cs, eip, esp);
+	return enter_cs(v, loaded ? NULL : &cs, eip, esp);
 }
 
 /* CALL through a gate into an inner ring: new stack from the TSS, parameters copied, SDM Vol. 3A 5.8.5. */
@@ -71,9 +78,9 @@ static int call_inner(struct vcpu *v, const struct descriptor *gate, u32 sel, co
 	descriptor_mark_accessed(v, d);
 	esp = stack_push(v, &ss, esp, items, 4 + params, size, 0, sel_error(ss.sel, 0));
 
-	v->seg[SEG_SS] = ss;
+	segment_commit(&v->seg[SEG_SS], &ss);
 	cpl_set(v, cpl);
-	return enter_same(v, &cs, eip, esp);
+	return enter_cs(v, &cs, eip, esp);
 }
 
 /* The gate's own DPL, like that of a TSS, must not be below CPL or the selector's RPL. */
@@ -187,6 +194,8 @@ static void fetch_return_code(struct vcpu *v, u32 sel, struct descriptor *d)
 	if (sel_is_null(sel))
 		raise_error(v, EXC_GP, 0);
 	descriptor_fetch(v, sel, EXC_GP, 0, d);
+	if (likely(segment_is_loaded(v, SEG_CS, sel, d)))
+		return;
 	attr = descriptor_attr(d);
 	dpl = attr_dpl(attr);
 	if (!attr_is_code(attr) || rpl < v->cpl || (attr_is_conforming(attr) ? dpl > rpl : dpl != rpl))
@@ -226,19 +235,26 @@ static int return_outer(struct vcpu *v, u32 cs_sel, const struct descriptor *cod
 	descriptor_mark_accessed(v, code);
 	descriptor_mark_accessed(v, &d);
 
-	v->seg[SEG_SS] = ss;
+	segment_commit(&v->seg[SEG_SS], &ss);
 	cpl_set(v, cpl);
 	segment_null_for_outer(v, cpl);
-	return enter_same(v, &cs, eip, sp_merge(v->regs[REG_ESP], esp + release, segment_sp_mask(&ss)));
+	return enter_cs(v, &cs, eip, sp_merge(v->regs[REG_ESP], esp + release, segment_sp_mask(&ss)));
 }
 
 static int return_same(struct vcpu *v, u32 sel, const struct descriptor *d, u32 eip, u32 esp)
 {
-	struct segment cs = segment_from_descriptor(sel, d);
+	bool loaded = segment_is_loaded(v, SEG_CS, sel, d);
+	struct segment cs;
 
+	esp = sp_merge(v->regs[REG_ESP], esp, segment_sp_mask(&v->seg[SEG_SS]));
+	if (likely(loaded)) {
+		check_eip(v, &v->seg[SEG_CS], eip);
+		return enter_cs(v, NULL, eip, esp);
+	}
+	cs = segment_from_descriptor(sel, d);
 	check_eip(v, &cs, eip);
 	descriptor_mark_accessed(v, d);
-	return enter_same(v, &cs, eip, sp_merge(v->regs[REG_ESP], esp, segment_sp_mask(&v->seg[SEG_SS])));
+	return enter_cs(v, &cs, eip, esp);
 }
 
 /* RET far, with i->imm bytes of parameters released from this stack and, on a return to an outer ring, from the caller's too. */
@@ -364,8 +380,8 @@ static int enter_flat(struct vcpu *v, u32 cs_sel, u32 cpl, u32 eip, u32 esp)
 {
 	u32 dpl = cpl << SEG_DPL_SHIFT;
 
-	segment_set(v, SEG_CS, cs_sel | cpl, 0, 0xffffffffu, FLAT_CODE | dpl);
-	segment_set(v, SEG_SS, (cs_sel + 8) | cpl, 0, 0xffffffffu, FLAT_DATA | dpl);
+	v->seg[SEG_CS] = segment_make(cs_sel | cpl, 0, 0xffffffffu, FLAT_CODE | dpl);
+	v->seg[SEG_SS] = segment_make((cs_sel + 8) | cpl, 0, 0xffffffffu, FLAT_DATA | dpl);
 	cpl_set(v, cpl);
 	v->regs[REG_ESP] = esp;
 	v->eip = eip;

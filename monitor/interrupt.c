@@ -20,7 +20,7 @@ static void fetch_gate(struct vcpu *v, u32 vector, u32 ext, struct descriptor *g
 	if (unlikely(vector * 8 + 7 > v->idtr.limit))
 		raise_error(v, EXC_GP, error);
 	gate->linear = v->idtr.base + vector * 8;
-	raw = lin_read(v, gate->linear, 8, 0);
+	raw = system_read(v, gate->linear);
 	gate->lo = (u32)raw;
 	gate->hi = (u32)(raw >> 32);
 	attr = descriptor_attr(gate);
@@ -108,7 +108,7 @@ static inline __attribute__((always_inline)) void deliver(struct vcpu *v, int ve
 			raise_error(v, EXC_GP, ext);
 		descriptor_mark_accessed(v, &d);
 		esp = stack_push(v, &ss, esp, items, n, size, 0, sel_error(ss.sel, ext));
-		v->seg[SEG_SS] = ss;
+		segment_commit(&v->seg[SEG_SS], &ss);
 		for (unsigned k = 0; v86 && k < ARRAY_SIZE(v86_frame); k++)
 			v->seg[v86_frame[k]] = segment_make(0, 0, 0, SEG_UNUSABLE);
 		cpl_set(v, cpl);
@@ -119,7 +119,7 @@ static inline __attribute__((always_inline)) void deliver(struct vcpu *v, int ve
 		esp = stack_push(v, &v->seg[SEG_SS], v->regs[REG_ESP], items, n, size, acc_cpl(v), ext);
 	}
 
-	v->seg[SEG_CS] = cs;
+	segment_commit(&v->seg[SEG_CS], &cs);
 	v->regs[REG_ESP] = esp;
 	v->eip = eip;
 	v->sysflags &= ~(EFLAGS_TF | EFLAGS_NT | EFLAGS_RF | EFLAGS_VM);

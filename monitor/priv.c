@@ -71,7 +71,8 @@ static void load_pdptes(struct vcpu *v, u32 cr3)
 		v->pdpte[i] = pdpte[i];
 }
 
-static void write_cr0(struct vcpu *v, u32 x)
+/* False: nothing has changed. */
+static bool write_cr0(struct vcpu *v, u32 x)
 {
 	u32 changed;
 
@@ -79,6 +80,8 @@ static void write_cr0(struct vcpu *v, u32 x)
 	if ((x & (CR0_PG | CR0_PE)) == CR0_PG || (x & (CR0_NW | CR0_CD)) == CR0_NW)
 		raise_error(v, EXC_GP, 0);
 	changed = x ^ v->cr0;
+	if (!changed)
+		return false;
 	if ((changed & (CR0_PG | CR0_CD | CR0_NW)) && (x & CR0_PG) && (v->cr4 & CR4_PAE))
 		load_pdptes(v, v->cr3);
 	v->cr0 = x;
@@ -88,6 +91,7 @@ static void write_cr0(struct vcpu *v, u32 x)
 			v->seg[n].raw = 0;
 	if (changed & (CR0_PG | CR0_WP))
 		mmu_flush_all(v);
+	return true;
 }
 
 void cr3_check(struct vcpu *v, u32 x)
@@ -149,7 +153,8 @@ int emu_mov_to_cr(struct vcpu *v, const struct emu_insn *i)
 	need_cpl0(v);
 	switch (i->reg) {
 	case 0:
-		write_cr0(v, x);
+		if (!write_cr0(v, x))
+			return EMU_NEXT;
 		break;
 	case 2:
 		v->cr2 = x;

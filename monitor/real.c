@@ -19,7 +19,7 @@ static void check_ip(struct vcpu *v, const struct segment *cs, u32 eip)
 
 static int enter(struct vcpu *v, const struct segment *cs, u32 eip, u32 esp)
 {
-	v->seg[SEG_CS] = *cs;
+	segment_commit(&v->seg[SEG_CS], cs);
 	v->regs[REG_ESP] = esp;
 	v->eip = eip;
 	return EMU_EXIT;
@@ -124,7 +124,8 @@ int real_iret_to_v86(struct vcpu *v)
 static void through_ivt(struct vcpu *v, u32 linear, u32 flags, u32 return_eip)
 {
 	u32 items[3] = {return_eip, v->seg[SEG_CS].sel, flags};
-	u32 entry = (u32)lin_read(v, linear, 4, 0);
+	const u32 *at = softmmu_at(v, linear, 4, ACC_READ);
+	u32 entry = likely(at) ? *at : (u32)lin_read(v, linear, 4, ACC_READ);
 	struct segment cs = segment_8086(v, SEG_CS, entry >> 16);
 
 	check_ip(v, &cs, entry & 0xffff);

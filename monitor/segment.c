@@ -9,9 +9,6 @@
 
 #include "shadowpt/access.h"
 
-/* Of real and virtual-8086 mode's segments. */
-#define PARAGRAPH_ATTR (SEG_P | SEG_S | SEG_TYPE_W | SEG_TYPE_A)
-
 bool descriptor_lookup(struct vcpu *v, u32 sel, struct descriptor *d)
 {
 	u32 base, limit;
@@ -31,7 +28,7 @@ bool descriptor_lookup(struct vcpu *v, u32 sel, struct descriptor *d)
 	if (((sel & 0xffff) | 7) > limit)
 		return false;
 	d->linear = base + (sel & 0xfff8);
-	raw = lin_read(v, d->linear, 8, 0);
+	raw = system_read(v, d->linear);
 	d->lo = (u32)raw;
 	d->hi = (u32)(raw >> 32);
 	return true;
@@ -49,63 +46,6 @@ void descriptor_mark_accessed(struct vcpu *v, const struct descriptor *d)
 
 	if (unlikely(!(rights & SEG_TYPE_A)))
 		lin_write(v, d->linear + 5, rights | SEG_TYPE_A, 1, 0);
-}
-
-struct segment segment_make(u32 sel, u32 base, u32 limit, u32 attr)
-{
-	struct segment s = {.base = base, .limit = limit, .attr = attr, .sel = sel & 0xffff};
-
-	if (limit >= 0xffff && (attr & (SEG_S | SEG_P | SEG_UNUSABLE)) == (SEG_S | SEG_P)) {
-		if (attr & SEG_TYPE_CODE)
-			s.low_read = !!(attr & SEG_TYPE_R);
-		else if (!(attr & SEG_TYPE_E)) {
-			s.low_read = 1;
-			s.low_write = !!(attr & SEG_TYPE_W);
-		}
-	}
-	if (limit == 0xffffffffu) {
-		s.full_read = s.low_read;
-		s.full_write = s.low_write;
-	}
-	return s;
-}
-
-struct segment segment_from_descriptor(u32 sel, const struct descriptor *d)
-{
-	u32 base = d->lo >> 16 | (d->hi & 0xff) << 16 | (d->hi & 0xff000000u);
-	u32 limit = (d->lo & 0xffff) | (d->hi & 0xf0000);
-	u32 attr = descriptor_attr(d);
-
-	if (attr & SEG_G)
-		limit = limit << 12 | 0xfff;
-	if (attr & SEG_S)
-		attr |= SEG_TYPE_A;
-	struct segment s = segment_make(sel, base, limit, attr);
-	s.raw = descriptor_raw(d) | (u64)SEG_TYPE_A << 40;
-	return s;
-}
-
-struct segment segment_v86(u32 sel)
-{
-	sel &= 0xffff;
-	return segment_make(sel, sel << 4, 0xffff, PARAGRAPH_ATTR | SEG_DPL);
-}
-
-struct segment segment_8086(const struct vcpu *v, int n, u32 sel)
-{
-	u32 limit = v->seg[n].limit, attr = v->seg[n].attr;
-
-	if (is_v86(v))
-		return segment_v86(sel);
-	/* A register that protected mode has left null, or never a segment, is as after a reset. */
-	if ((attr & (SEG_UNUSABLE | SEG_S | SEG_P)) != (SEG_S | SEG_P)) {
-		limit = 0xffff;
-		attr = PARAGRAPH_ATTR;
-	}
-	if (n == SEG_CS)
-		attr = PARAGRAPH_ATTR | (attr & (SEG_DB | SEG_G));
-	sel &= 0xffff;
-	return segment_make(sel, sel << 4, limit, attr);
 }
 
 void segment_set(struct vcpu *v, int n, u32 sel, u32 base, u32 limit, u32 attr)
@@ -150,6 +90,8 @@ static void load_ss(struct vcpu *v, u32 sel)
 	attr = descriptor_attr(&d);
 	if ((sel & SEL_RPL) != v->cpl || attr_dpl(attr) != v->cpl || !attr_is_writable_data(attr))
 		raise_error(v, EXC_GP, sel_error(sel, 0));
+	if (segment_is_loaded(v, SEG_SS, sel, &d))
+		return;
 	if (!(attr & SEG_P))
 		raise_error(v, EXC_SS, sel_error(sel, 0));
 	descriptor_mark_accessed(v, &d);
@@ -161,9 +103,7 @@ static void load_ss(struct vcpu *v, u32 sel)
  */
 static bool is_loaded(const struct vcpu *v, int n, u32 sel, const struct descriptor *d)
 {
-	const struct segment *s = &v->seg[n];
-
-	return s->sel == sel && s->raw == descriptor_raw(d) && attr_dpl(s->attr) >= v->cpl;
+	return segment_is_loaded(v, n, sel, d) && attr_dpl(v->seg[n].attr) >= v->cpl;
 }
 
 bool segment_load(struct vcpu *v, int n, u32 sel)
@@ -221,12 +161,35 @@ static bool item_by_item(const struct vcpu *v, u32 off, unsigned bytes, u32 mask
 	return (u64)off + bytes - 1 > mask || access_checks_alignment(v);
 }
 
+/*
+ * Guest RAM for a frame that can be accessed at once: it does not wrap, the segment lets all of it through, the flat table has it. Else
+ * NULL.
+ */
+static void *frame_at(const struct vcpu *v, const struct segment *ss, u32 off, u32 bytes, u32 mask, int acc, u32 full, u32 low)
+{
+	u32 last = off + bytes - 1;
+
+	if (unlikely(last < off || last > mask || !(last > 0xffff ? full : low)))
+		return NULL;
+	return softmmu_at(v, ss->base + off, bytes, acc);
+}
+
 void stack_read(struct vcpu *v, u32 off, u32 *items, unsigned n, unsigned size)
 {
-	u32 mask = segment_sp_mask(&v->seg[SEG_SS]);
+	const struct segment *ss = &v->seg[SEG_SS];
+	u32 mask = segment_sp_mask(ss);
 	u16 narrow[STACK_ITEMS_MAX];
 
+	const void *p;
+
 	off &= mask;
+	p = frame_at(v, ss, off, n * size, mask, acc_cpl(v), ss->full_read, ss->low_read);
+	if (likely(p)) {
+		/* By items, as they were pushed: the stores are forwarded. */
+		for (unsigned k = 0; k < n; k++)
+			items[k] = size == 4 ? ((const volatile u32 *)p)[k] : ((const volatile u16 *)p)[k];
+		return;
+	}
 	if (unlikely(item_by_item(v, off, n * size, mask))) {
 		for (unsigned k = 0; k < n; k++)
 			items[k] = (u32)seg_read(v, SEG_SS, (off + k * size) & mask, size);
@@ -263,6 +226,17 @@ u32 stack_push(struct vcpu *v, const struct segment *ss, u32 esp, const u32 *ite
 	u32 off = (esp - n * size) & mask;
 	u16 narrow[STACK_ITEMS_MAX];
 
+	void *p = frame_at(v, ss, off, n * size, mask, acc | ACC_WRITE, ss->full_write, ss->low_write);
+
+	if (likely(p)) {
+		for (unsigned k = 0; k < n; k++) {
+			if (size == 4)
+				((volatile u32 *)p)[k] = items[k];
+			else
+				((volatile u16 *)p)[k] = (u16)items[k];
+		}
+		return sp_merge(esp, off, mask);
+	}
 	if (unlikely(item_by_item(v, off, n * size, mask))) {
 		push_items(v, ss, off, items, n, size, acc, error);
 		return sp_merge(esp, off, mask);
@@ -300,7 +274,7 @@ static u32 tss_read_stack(struct vcpu *v, u32 cpl, u32 ext, u32 *esp)
 		*esp = (u32)lin_read(v, linear, 4, 0);
 		return (u32)lin_read(v, linear + 4, 2, 0);
 	}
-	x = lin_read(v, linear, 8, 0);
+	x = system_read(v, linear);
 	*esp = (u32)x;
 	return x >> 32 & 0xffff;
 }

@@ -14,6 +14,7 @@
 #include "monitor/emulate.h"
 #include "monitor/exception.h"
 #include "monitor/vcpu.h"
+#include "shadowpt/softmmu.h"
 
 #define SEL_TI	4u
 #define SEL_RPL 3u
@@ -80,6 +81,13 @@ static inline u32 gate_offset(const struct descriptor *d)
 	return d->hi & 0x800 ? (d->hi & 0xffff0000u) | low : low;
 }
 
+/* Eight bytes of a descriptor table or TSS. May raise #PF. */
+static inline u64 system_read(struct vcpu *v, u32 linear)
+{
+	const u64 *p = softmmu_at(v, linear, 8, ACC_READ);
+
+	return likely(p) ? *p : lin_read(v, linear, 8, ACC_READ);
+}
 /* Reads the descriptor that sel names. False when sel lies outside its table or there is no LDT; may raise #PF. Null selectors are the
  * caller's. */
 bool descriptor_lookup(struct vcpu *v, u32 sel, struct descriptor *d);
@@ -89,9 +97,62 @@ void descriptor_fetch(struct vcpu *v, u32 sel, int vector, u32 ext, struct descr
 void descriptor_mark_accessed(struct vcpu *v, const struct descriptor *d);
 
 /* A segment register's contents, full_read/full_write worked out. No checks. */
-struct segment segment_make(u32 sel, u32 base, u32 limit, u32 attr);
+static inline struct segment segment_make(u32 sel, u32 base, u32 limit, u32 attr)
+{
+	struct segment s = {.base = base, .limit = limit, .attr = attr, .sel = sel & 0xffff};
+
+	if (limit >= 0xffff && (attr & (SEG_S | SEG_P | SEG_UNUSABLE)) == (SEG_S | SEG_P)) {
+		if (attr & SEG_TYPE_CODE)
+			s.low_read = !!(attr & SEG_TYPE_R);
+		else if (!(attr & SEG_TYPE_E)) {
+			s.low_read = 1;
+			s.low_write = !!(attr & SEG_TYPE_W);
+		}
+	}
+	if (limit == 0xffffffffu) {
+		u32 flat = base ? 0 : SEG_FULL_FLAT;
+
+		s.full_read = s.low_read ? flat | 1 : 0;
+		s.full_write = s.low_write ? flat | 1 : 0;
+	}
+	return s;
+}
 /* What a load of the descriptor puts into the register: limit scaled, accessed bit set for code and data. No checks. */
-struct segment segment_from_descriptor(u32 sel, const struct descriptor *d);
+static inline struct segment segment_from_descriptor(u32 sel, const struct descriptor *d)
+{
+	u32 base = d->lo >> 16 | (d->hi & 0xff) << 16 | (d->hi & 0xff000000u);
+	u32 limit = (d->lo & 0xffff) | (d->hi & 0xf0000);
+	u32 attr = descriptor_attr(d);
+
+	if (attr & SEG_G)
+		limit = limit << 12 | 0xfff;
+	if (attr & SEG_S)
+		attr |= SEG_TYPE_A;
+	struct segment s = segment_make(sel, base, limit, attr);
+	s.raw = descriptor_raw(d) | (u64)SEG_TYPE_A << 40;
+	return s;
+}
+/*
+ * *to = *from, a word at a time: a candidate has just been written so, and a copy by quadwords, which is what the compiler makes of an
+ * assignment, waits until those stores have reached the cache.
+ */
+static inline void segment_commit(struct segment *to, const struct segment *from)
+{
+	u32 base = from->base, limit = from->limit, attr = from->attr, sel = from->sel;
+	u32 full_read = from->full_read, full_write = from->full_write, low_read = from->low_read, low_write = from->low_write;
+
+	__asm__("" : "+r"(base), "+r"(limit), "+r"(attr), "+r"(sel));
+	__asm__("" : "+r"(full_read), "+r"(full_write), "+r"(low_read), "+r"(low_write));
+	*to = (struct segment){base, limit, attr, sel, full_read, full_write, low_read, low_write, from->raw};
+}
+/*
+ * Whether segment register n holds what this descriptor says, loaded by this selector. For CS it follows that a transfer to it within the
+ * ring may be made: CS's RPL is CPL, and nothing else gets there.
+ */
+static inline bool segment_is_loaded(const struct vcpu *v, int n, u32 sel, const struct descriptor *d)
+{
+	return v->seg[n].sel == sel && v->seg[n].raw == descriptor_raw(d);
+}
 /* True when all of off .. off+size-1 may be read (or written: acc has ACC_WRITE) through s: SDM Vol. 3A 5.3 and 5.5. size > 0. */
 bool segment_allows(const struct segment *s, u32 off, unsigned size, int acc);
 
@@ -110,11 +171,6 @@ static inline u32 sp_merge(u32 esp, u32 sp, u32 mask)
 bool segment_load(struct vcpu *v, int n, u32 sel);
 /* After a return to `cpl`: data-segment registers that the outer ring may not use become null (SDM Vol. 2B, RET). */
 void segment_null_for_outer(struct vcpu *v, u32 cpl);
-
-/* What a load of selector sel puts into segment register n in virtual-8086 mode, SDM Vol. 3A 20.2.1. */
-struct segment segment_v86(u32 sel);
-/* The same in real or virtual-8086 mode. In real mode limit and rights stay, but CS becomes writable, as 8086 programs want it. */
-struct segment segment_8086(const struct vcpu *v, int n, u32 sel);
 
 #define STACK_ITEMS_MAX 36 /* 31 parameters of a call gate, SS ESP CS EIP, and one to spare */
 
@@ -145,6 +201,34 @@ static inline bool is_8086(const struct vcpu *v)
 static inline bool is_v86(const struct vcpu *v)
 {
 	return unlikely(v->sysflags & EFLAGS_VM);
+}
+
+/* Of real and virtual-8086 mode's segments. */
+#define PARAGRAPH_ATTR (SEG_P | SEG_S | SEG_TYPE_W | SEG_TYPE_A)
+
+/* What a load of selector sel puts into a segment register in virtual-8086 mode, SDM Vol. 3A 20.2.1. */
+static inline struct segment segment_v86(u32 sel)
+{
+	sel &= 0xffff;
+	return segment_make(sel, sel << 4, 0xffff, PARAGRAPH_ATTR | SEG_DPL);
+}
+/* The same for register n in real or virtual-8086 mode. In real mode limit and rights stay, but CS becomes writable, as 8086 programs want
+ * it. */
+static inline struct segment segment_8086(const struct vcpu *v, int n, u32 sel)
+{
+	u32 limit = v->seg[n].limit, attr = v->seg[n].attr;
+
+	if (is_v86(v))
+		return segment_v86(sel);
+	/* A register that protected mode has left null, or never a segment, is as after a reset. */
+	if ((attr & (SEG_UNUSABLE | SEG_S | SEG_P)) != (SEG_S | SEG_P)) {
+		limit = 0xffff;
+		attr = PARAGRAPH_ATTR;
+	}
+	if (n == SEG_CS)
+		attr = PARAGRAPH_ATTR | (attr & (SEG_DB | SEG_G));
+	sel &= 0xffff;
+	return segment_make(sel, sel << 4, limit, attr);
 }
 
 /* ---- real.c: far transfers and interrupts in real and virtual-8086 mode; v is in one of them unless said otherwise ---- */

@@ -7,10 +7,10 @@
  */
 #include "monitor/segment.h"
 
-/* What is behind a load of segment register n. */
+/* What is behind a load of segment register n. SS: the dispatcher sees to the interrupt shadow. */
 static int loaded(struct vcpu *v, int n, bool changed)
 {
-	if (!changed || n == SEG_FS || n == SEG_GS)
+	if (n != SEG_SS && (!changed || n == SEG_FS || n == SEG_GS))
 		return EMU_NEXT;
 	v->eip = v->next_eip;
 	return EMU_EXIT;

@@ -47,8 +47,7 @@ static void abandon(struct vcpu *v, greg_t *g, const struct tu_insn *in, struct 
 {
 	take_registers(v, g, in);
 	v->eip = tu->eip + in->guest_off;
-	if (in != tu_insn(v->tc, tu, 0) && in[-1].access[0] == ACCESS_STI)
-		v->shadow = SHADOW_STI;
+	v->shadow = tu_insn_shadow(v->tc, tu, (u32)(in - tu_insn(v->tc, tu, 0)));
 	g[REG_RIP] = (greg_t)deliver;
 	g[REG_RDI] = (greg_t)v;
 	g[REG_RSP] = (greg_t)(v->host_rsp - 8);

@@ -17,6 +17,7 @@
 	X(translate_ns, "nanoseconds spent translating")                  \
 	X(tc_flushes, "whole-cache evictions")                            \
 	X(dispatches, "entries into the translation cache")               \
+	X(crossings, "of those, made by callouts themselves")              \
 	X(chains, "direct exits chained")                                 \
 	X(jc_transfers, "transfers by jump cache (counted under -d stats)") \
 	X(jc_fills, "jump-cache fills")                                   \

@@ -3,9 +3,12 @@
  */
 #include "monitor/vcpu.h"
 
+#include <linux/membarrier.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "cache/jc.h"
 #include "cache/tc.h"
@@ -16,6 +19,7 @@
 #include "monitor/msr.h"
 #include "monitor/perf.h"
 #include "monitor/profile.h"
+#include "monitor/signal.h"
 #include "monitor/state.h"
 #include "monitor/vm.h"
 #include "shadowpt/softmmu.h"
@@ -55,6 +59,7 @@ struct vcpu *vcpu_create(struct vm *vm)
 		err = lockstep_init(v);
 	if (err)
 		fatal("cannot set up the translation cache (%llu KiB): %s", (unsigned long long)vm->opt.tc_size >> 10, strerror(-err));
+	v->others_fence = !syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
 	perf_open(v);
 	vcpu_reset(v);
 	vm->vcpu = v;
@@ -138,6 +143,9 @@ void vcpu_set_event(struct vcpu *v, u32 bits)
 {
 	if ((atomic_fetch_or(&v->events, bits) & bits) == bits)
 		return;
+	/* Either the vCPU sees the bits when it looks behind a store of v->jc of its own, or arm()'s store comes after that one. */
+	if (v->others_fence && signal_vcpu() != v)
+		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 	pthread_mutex_lock(&v->kick_lock);
 	arm(v);
 	pthread_mutex_unlock(&v->kick_lock);

@@ -36,12 +36,14 @@ struct segment {
 	u32 limit; /* in bytes, already scaled by G; offset <= limit is inside (expand-up) */
 	u32 attr;  /* x86.h: SEG_* */
 	u32 sel;   /* 16 bits */
-	/* Non-zero when every offset may be read / written without a check: present, right type, expand-up, limit 4 GiB. Kept by
-	 * segment_set(). */
+	/* Non-zero when every offset may be read / written without a check: present, right type, expand-up, limit 4 GiB. SEG_FULL_FLAT:
+	 * and the base is 0. Kept by segment_set(). */
 	u32 full_read, full_write;
 	u32 low_read, low_write; /* the same for the offsets up to FFFFh only, 1 or 0: what 16-bit code wants */
 	u64 raw;		 /* the descriptor that was loaded, accessed bit set; 0: loaded in another way */
 };
+
+#define SEG_FULL_FLAT 2u
 
 struct table_register {
 	u32 base;
@@ -132,8 +134,9 @@ struct vcpu {
 	struct profile *profile;   /* NULL: none has been started (monitor/profile.h) */
 	int tid;		   /* of the vCPU's thread, once it runs */
 	struct windows *windows;
-	struct window *window;	    /* in use, or NULL: code runs checked */
-	struct window *user_window; /* of the current address space, or NULL */
+	struct window *window;	      /* in use, or NULL: code runs checked */
+	struct window *user_window;   /* of the current address space, or NULL */
+	struct window *kernel_window; /* the supervisor's, there or not */
 	struct tc *tc;
 	struct lockstep *lockstep; /* NULL: off */
 	struct debug *debug;	   /* the debugger's, NULL: there is none */
@@ -156,6 +159,7 @@ struct vcpu {
 	pthread_cond_t halt_cond;		 /* with kick_lock: wakes a halted vCPU */
 	struct vcpu_work *work, **work_end;	 /* kick_lock */
 	bool poll_armed;			 /* kick_lock */
+	bool others_fence;			 /* vcpu_set_event has the vCPU's stores drained (membarrier): it need not do so itself */
 	u32 unpauses;				 /* kick_lock: calls of vcpu_unpause */
 	void *poll_page;			 /* translated code loads from it at backward branches; PROT_NONE while armed */
 	u16 fpu_hidden;				 /* FCW whose unmasked exceptions are masked for one instruction, or 0 */

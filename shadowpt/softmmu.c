@@ -60,19 +60,6 @@ void softmmu_free(struct vcpu *v)
 	v->mmu = NULL;
 }
 
-/* True while every access must be looked at: alignment checks (SDM Vol. 3A 6.15, #AC) or data breakpoints. */
-static bool watch_all(const struct vcpu *v)
-{
-	return unlikely(access_checks_alignment(v) || access_has_watchpoints(v));
-}
-
-u64 *softmmu_table(struct vcpu *v)
-{
-	if (watch_all(v))
-		return v->mmu->table[MMU_EMPTY];
-	return v->mmu->table[v->cpl == 3 ? MMU_USER : MMU_SUPERVISOR];
-}
-
 static void drop_entry(struct softmmu *m, u32 which)
 {
 	u64 *t = m->table[which & 1] + 2 * (u64)(which >> 1);
@@ -205,7 +192,7 @@ u8 *softmmu_span(struct vcpu *v, u32 linear, int acc, u32 *bytes)
 {
 	u64 delta = 0;
 	*bytes = PAGE_SIZE - (linear & PAGE_MASK);
-	if (watch_all(v))
+	if (softmmu_watches_all(v))
 		return NULL;
 	u64 *t = v->mmu->table[acc & ACC_USER ? MMU_USER : MMU_SUPERVISOR] + 2 * (u64)(linear >> PAGE_SHIFT);
 	delta = t[acc & ACC_WRITE ? MMU_HALF_ENTRIES : 0];
@@ -240,7 +227,7 @@ u64 softmmu_miss(struct vcpu *v, u32 linear, u32 meta, int slot, bool *bounced)
 
 	v->eip = tu->eip + in->guest_off;
 	*bounced = false;
-	if (watch_all(v))
+	if (softmmu_watches_all(v))
 		access_check(v, linear, n, acc);
 
 	u32 in_page = PAGE_SIZE - (linear & PAGE_MASK);
@@ -253,7 +240,7 @@ u64 softmmu_miss(struct vcpu *v, u32 linear, u32 meta, int slot, bool *bounced)
 			raise_pf(v, linear, (u32)err);
 		b->first = n;
 		if (n <= in_page) {
-			u64 delta = watch_all(v) ? 0 : fill(v, linear, acc, &w[0]);
+			u64 delta = softmmu_watches_all(v) ? 0 : fill(v, linear, acc, &w[0]);
 			if (delta)
 				return delta;
 		} else {
@@ -270,6 +257,7 @@ u64 softmmu_miss(struct vcpu *v, u32 linear, u32 meta, int slot, bool *bounced)
 	    debug_touches(v, linear, n, (info & ACCESS_WRITE ? DEBUG_WRITES : 0) | (info & ACCESS_READ ? DEBUG_READS : 0)) &&
 	    !(tu->flags & TU_SINGLE)) {
 		v->single_once = true;
+		v->shadow = tu_insn_shadow(v->tc, tu, meta & 0xff);
 		v->insns--;
 		tc_unwind(v);
 	}
@@ -284,6 +272,7 @@ u64 softmmu_miss(struct vcpu *v, u32 linear, u32 meta, int slot, bool *bounced)
 		if (!(tu->flags & TU_SINGLE) && (meta & 0xff) + 1 < tu->insn_count &&
 		    (smc_overlaps(tu, b->pa[0], b->first) || (n > b->first && smc_overlaps(tu, b->pa[1], n - b->first)))) {
 			v->single_once = true;
+			v->shadow = tu_insn_shadow(v->tc, tu, meta & 0xff);
 			v->insns--; /* it will be counted when it is tried again */
 			tc_unwind(v);
 		}

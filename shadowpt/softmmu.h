@@ -17,6 +17,7 @@
 #define RINGER_SOFTMMU_H
 
 #include "monitor/vcpu.h"
+#include "shadowpt/access.h"
 
 #define MMU_HALF_ENTRIES (1u << 21)
 #define MMU_WRITE_OFFSET (MMU_HALF_ENTRIES * 8) /* bytes from the read half to the write half */
@@ -63,9 +64,30 @@ struct softmmu {
 int softmmu_init(struct vcpu *v);
 void softmmu_free(struct vcpu *v);
 
+/* True while every access must be looked at: alignment checks (SDM Vol. 3A 6.15, #AC) or data breakpoints. */
+static inline bool softmmu_watches_all(const struct vcpu *v)
+{
+	return unlikely(access_checks_alignment(v) || access_has_watchpoints(v));
+}
 /* The table that translated code at v's CPL uses now. */
-u64 *softmmu_table(struct vcpu *v);
+static inline u64 *softmmu_table(const struct vcpu *v)
+{
+	return v->mmu->table[softmmu_watches_all(v) ? MMU_EMPTY : v->cpl == 3 ? MMU_USER : MMU_SUPERVISOR];
+}
 
+/*
+ * Guest RAM for an access of n bytes at `linear`, if the table has it and nothing is to be looked at: what translated code would do inline.
+ * NULL: lin_read and its kin do it, or raise.
+ */
+static inline void *softmmu_at(const struct vcpu *v, u32 linear, u32 n, int acc)
+{
+	const u64 *t = v->mmu->table[acc & ACC_USER ? MMU_USER : MMU_SUPERVISOR];
+	u64 delta = t[2 * (u64)(linear >> PAGE_SHIFT) + (acc & ACC_WRITE ? MMU_HALF_ENTRIES : 0)];
+
+	if (unlikely(!delta || (linear & PAGE_MASK) + n > PAGE_SIZE || softmmu_watches_all(v)))
+		return NULL;
+	return (u8 *)(delta + linear);
+}
 /*
  * A host pointer to directly accessible guest RAM at `linear` and how many bytes are accessible there (up to the page's end), after all
  * page checks for `acc` (raises #PF). NULL when the access must go element by element through lin_read/lin_write: MMIO, translated code,

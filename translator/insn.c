@@ -53,6 +53,13 @@ static void emit_load_paragraph(struct xlate *x, unsigned seg)
 	emit_store_v(x, R11, s + offsetof(struct segment, base));
 }
 
+/* The handler loads a segment register. It may go on behind SS all the same: tc_callout. */
+static void mark_ss(struct xlate *x, unsigned seg)
+{
+	if (seg == SEG_SS)
+		cur_insn(x)->access[0] = ACCESS_MOV_SS;
+}
+
 /* The Sreg number of POP seg is in the opcode, not in a ModRM byte. */
 static void lower_pop_seg(struct xlate *x)
 {
@@ -65,7 +72,8 @@ static void lower_pop_seg(struct xlate *x)
 		return;
 	}
 	u32 n = new_emu(x, emu_pop_seg);
-	x->tc->emus[n].reg = (u8)seg_number(x->ops[0].reg.value);
+	x->tc->emus[n].reg = (u8)seg;
+	mark_ss(x, seg);
 	emit_call_emu(x, n);
 }
 
@@ -74,6 +82,7 @@ static void lower_mov_to_seg(struct xlate *x)
 	const ZydisDecodedOperand *from = &x->ops[1];
 	unsigned seg = seg_number(x->ops[0].reg.value);
 	if (!loads_paragraph(x, seg)) {
+		mark_ss(x, seg);
 		emit_callout(x, emu_mov_to_seg, false);
 		return;
 	}
@@ -124,6 +133,13 @@ static void lower_load_far_ptr(struct xlate *x)
 	EB(x, 0xc4, 0x43, 0x7b, 0xf0, 0xdb, 0x10); /* rorx r11d, r11d, 16 */
 	emit_movzx16(x, R11, R11);
 	emit_load_paragraph(x, seg);
+}
+
+/* CR0.TS is part of the mode. */
+static void lower_clts(struct xlate *x)
+{
+	if (mode_cpl(x) != 0 || (x->mode & MODE_TS))
+		emit_callout(x, emu_clts, true);
 }
 
 static void lower_mov_from_cr(struct xlate *x)
@@ -216,8 +232,8 @@ static void lower_leave(struct xlate *x)
  */
 static void lower_pushf(struct xlate *x)
 {
-	if (x->mode & (MODE_SINGLE | MODE_V86)) {
-		/* RF and VM may be set, and IOPL counts. */
+	/* RF and VM may be set, above bit 15; and in virtual-8086 mode IOPL counts. */
+	if ((x->mode & MODE_SINGLE) || ((x->mode & MODE_V86) && (!(x->mode & MODE_IOPL3) || opsize(x) != 2))) {
 		emit_callout(x, emu_pushf, false);
 		return;
 	}
@@ -229,11 +245,21 @@ static void lower_pushf(struct xlate *x)
 	emit_push(x, R11, 0, opsize(x));
 }
 
-/* At CPL 0, and only when nothing but IF and the host's flags changes; else the callout. */
+/* Whether CLI, STI and POPF may change IF. */
+static bool has_if(const struct xlate *x)
+{
+	return mode_cpl(x) == 0 || (x->mode & MODE_IOPL3);
+}
+
+/*
+ * At CPL 0 and 3, and only when nothing but IF and the host's flags changes; else the callout. At CPL 3 IOPL never changes, and IF only if
+ * IOPL is 3.
+ */
 static void lower_popf(struct xlate *x)
 {
 	unsigned size = opsize(x);
-	if (mode_cpl(x) != 0 || (x->mode & MODE_SINGLE)) {
+	u32 others = EFLAGS_TF | EFLAGS_NT | (mode_cpl(x) ? 0 : EFLAGS_IOPL) | (size == 4 ? EFLAGS_AC | EFLAGS_ID : 0);
+	if ((x->mode & MODE_SINGLE) || (!has_if(x) && (mode_cpl(x) != 3 || (x->mode & MODE_V86)))) {
 		emit_callout(x, emu_popf, false);
 		return;
 	}
@@ -242,29 +268,33 @@ static void lower_popf(struct xlate *x)
 	emit_load_v(x, R10, offsetof(struct vcpu, sysflags));
 	EB(x, 0x45, 0x31, 0xda); /* xor r10d, r11d */
 	EB(x, 0x41, 0xf7, 0xc2); /* test r10d, imm32 */
-	e4(x, EFLAGS_TF | EFLAGS_IOPL | EFLAGS_NT | (size == 4 ? EFLAGS_AC | EFLAGS_ID : 0));
+	e4(x, others);
 	EB(x, 0x0f, 0x85); /* jnz */
 	e4(x, 0);
 	struct cold *callout = new_cold(x, COLD_CALLOUT);
 	callout->site = here(x) - 4;
 	callout->index = new_emu(x, emu_popf);
-	EB(x, 0x41, 0x81, 0xe2); /* and r10d, IF: 1 if IF changes */
-	e4(x, EFLAGS_IF);
-	EB(x, 0x45, 0x31, 0x56); /* xor [r14 + sysflags], r10d */
-	e1(x, offsetof(struct vcpu, sysflags));
+	if (has_if(x)) {
+		EB(x, 0x41, 0x81, 0xe2); /* and r10d, IF: 1 if IF changes */
+		e4(x, EFLAGS_IF);
+		EB(x, 0x45, 0x31, 0x56); /* xor [r14 + sysflags], r10d */
+		e1(x, offsetof(struct vcpu, sysflags));
+	}
 	EB(x, 0x41, 0x81, 0xe3); /* and r11d, host flags */
 	e4(x, EFLAGS_HOST);
 	emit_add_esp(x, (s32)size);
 	EB(x, 0x41, 0x53, 0x9d); /* push r11 ; popfq */
-	/* Events that waited for IF; taken also when IF stays clear, which costs only a dispatch. */
-	EB(x, 0x49, 0x89, 0xca); /* mov r10, rcx */
-	emit_load_v(x, RCX, offsetof(struct vcpu, events));
-	EB(x, 0xe3, 0x05, 0xe9); /* jrcxz +5 ; jmp cold */
-	e4(x, 0);
-	struct cold *event = new_cold(x, COLD_EVENT);
-	event->site = here(x) - 4;
-	event->eip = x->next_eip;
-	EB(x, 0x4c, 0x89, 0xd1); /* mov rcx, r10 */
+	if (has_if(x)) {
+		/* Events that waited for IF; taken also when IF stays clear, which costs only a dispatch. */
+		EB(x, 0x49, 0x89, 0xca); /* mov r10, rcx */
+		emit_load_v(x, RCX, offsetof(struct vcpu, events));
+		EB(x, 0xe3, 0x05, 0xe9); /* jrcxz +5 ; jmp cold */
+		e4(x, 0);
+		struct cold *event = new_cold(x, COLD_EVENT);
+		event->site = here(x) - 4;
+		event->eip = x->next_eip;
+		EB(x, 0x4c, 0x89, 0xd1); /* mov rcx, r10 */
+	}
 	callout->op_end = here(x);
 }
 
@@ -402,7 +432,7 @@ static void lower_ret(struct xlate *x)
 
 static bool may_cli(const struct xlate *x)
 {
-	return mode_cpl(x) == 0 && !(x->mode & MODE_SINGLE);
+	return has_if(x) && !(x->mode & MODE_SINGLE);
 }
 
 /* sysflags without IF into r8d. */

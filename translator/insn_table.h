@@ -66,7 +66,7 @@
 	EMULATE(LLDT, PRIVILEGED, lldt)                                                                 \
 	EMULATE(LTR, PRIVILEGED, ltr)                                                                   \
 	TRANSFER(LMSW, PRIVILEGED, lmsw)                                                                \
-	TRANSFER(CLTS, PRIVILEGED, clts)                                                                \
+	LOWER(CLTS, PRIVILEGED, clts)                                                                   \
 	TRANSFER(INVLPG, PRIVILEGED, invlpg)                                                            \
 	EMULATE(WBINVD, PRIVILEGED, wbinvd)                                                             \
 	EMULATE(INVD, PRIVILEGED, wbinvd)                                                               \

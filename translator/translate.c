@@ -33,39 +33,6 @@ _Static_assert(MODE_MP == CR0_MP << MODE_CR0_SHIFT && MODE_EM == CR0_EM << MODE_
 		       MODE_OSFXSR == CR4_OSFXSR << MODE_CR4_SHIFT && MODE_V86 == EFLAGS_VM >> MODE_V86_SHIFT,
 	       "mode bits");
 
-static u32 flat_bit(const struct vcpu *v, int seg)
-{
-	const struct segment *s = &v->seg[seg];
-	return (u32)(!s->base & !!s->full_read & (!!s->full_write | (seg == SEG_CS))) << (MODE_FLAT_SHIFT + seg);
-}
-
-static u32 limit_bit(const struct segment *cs)
-{
-	if (likely(cs->limit == 0xffffffffu))
-		return 0;
-	return cs->limit == 0xffff && !(cs->attr & SEG_DB) ? MODE_CS_64K : MODE_CS_LIMIT;
-}
-
-static u32 real_bit(const struct vcpu *v)
-{
-	static const u8 data[] = {SEG_ES, SEG_SS, SEG_DS, SEG_FS, SEG_GS};
-	if (likely(v->cr0 & CR0_PE))
-		return 0;
-	for (unsigned i = 0; i < ARRAY_SIZE(data); i++)
-		if (!v->seg[data[i]].low_write || v->seg[data[i]].limit != 0xffff)
-			return 0;
-	return MODE_REAL;
-}
-
-/* At every change of privilege and segment load: no branches that go either way in one guest. */
-u32 mode_compute(const struct vcpu *v)
-{
-	return real_bit(v) | v->cpl | (v->seg[SEG_CS].attr & SEG_DB ? MODE_CS32 : 0) | (v->seg[SEG_SS].attr & SEG_DB ? MODE_SS32 : 0) |
-	       flat_bit(v, SEG_ES) | flat_bit(v, SEG_CS) | flat_bit(v, SEG_SS) | flat_bit(v, SEG_DS) |
-	       (v->cr0 & (CR0_MP | CR0_EM | CR0_TS)) << MODE_CR0_SHIFT | (v->cr4 & CR4_OSFXSR) << MODE_CR4_SHIFT |
-	       limit_bit(&v->seg[SEG_CS]) | (v->sysflags & EFLAGS_VM) >> MODE_V86_SHIFT;
-}
-
 static void emit_head(struct xlate *x)
 {
 	if (!tc_is_flat(x->tc)) {

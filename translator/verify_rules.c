@@ -378,10 +378,15 @@ static enum verify_rule step_mov_load(const struct verifier *r, struct vstate *s
 	return step_ordinary(r, s, in, E_W0 | E_ONLY);
 }
 
-/* Only the supervisor's code, and only to switch IF. */
+/* Only where CPL does not exceed IOPL, and only to switch IF. */
+static bool may_switch_if(const struct verifier *r)
+{
+	return !(r->tu->mode & MODE_CPL) || (r->tu->mode & MODE_IOPL3);
+}
+
 static enum verify_rule check_sysflags(const struct verifier *r, const struct value *x)
 {
-	if ((r->tu->mode & MODE_CPL) || (x->kind != K_SYS_NO_IF && x->kind != K_SYS_IF))
+	if (!may_switch_if(r) || (x->kind != K_SYS_NO_IF && x->kind != K_SYS_IF))
 		return VERIFY_FLAGS;
 	return VERIFY_OK;
 }
@@ -796,7 +801,7 @@ enum verify_rule vstate_step(struct verifier *r, struct vstate *s, const struct 
 		const struct vop *from = &in->op[1];
 		bool only_if = from->type == VOP_GPR && from->size == 4 && u32_in(s, from->reg) && s->r[from->reg].kind == K_U32 &&
 			       !(s->r[from->reg].bits & ~EFLAGS_IF);
-		return only_if && !(r->tu->mode & MODE_CPL) ? VERIFY_OK : VERIFY_FLAGS;
+		return only_if && may_switch_if(r) ? VERIFY_OK : VERIFY_FLAGS;
 	}
 	/* AND with a constant bounds what is left. */
 	bool bounds =

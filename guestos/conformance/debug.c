@@ -162,6 +162,37 @@ TEST(tf_on, "debug.popf that sets and clears TF")
 	}
 }
 
+/* IRET to an instruction that has run before, three times with EBX and the last time with EAX as flags; and the same with DR7. */
+CODE(warm_iret,
+     "mov $4, %ecx; 1: cmp $1, %ecx; jne 2f; mov %eax, %ebx; 2: push %ebx; push %cs; push $3f; iret; 3: nop; warm_iret_at: nop; dec "
+     "%ecx; jnz 1b");
+CODE(warm_dr7, "mov $4, %ecx; 1: cmp $1, %ecx; jne 2f; mov %eax, %ebx; 2: mov %ebx, %db7; nop; warm_dr7_at: nop; dec %ecx; jnz 1b");
+
+TEST(warm, "debug.TF by IRET and breakpoints by DR7 where the code behind has run already")
+{
+	for (int ring = 0; ring <= 3; ring += 3) {
+		struct state s = at_ring(warm_iret, ring);
+
+		s.eflags = s.ebx = FL_ONE;
+		s.eax = FL_ONE | FL_TF;
+		run(&s);
+		EQ(s.vec, V_DB, tag("TF by IRET", ring));
+		EQ(s.eip, ADDR(warm_iret_at), tag("eip", ring));
+		EQ(s.ecx, 1, tag("turns", ring));
+	}
+	struct state s = at_ring(warm_dr7, 0);
+
+	asm volatile("mov %0, %%db0" ::"r"(warm_dr7_at));
+	s.eflags = FL_ONE;
+	s.ebx = 0x400;
+	s.eax = 0x402;
+	run(&s);
+	write_dr7(0x400);
+	EQ(s.vec, V_DB, "breakpoint by DR7");
+	EQ(s.eip, ADDR(warm_dr7_at), "eip");
+	EQ(s.ecx, 1, "turns");
+}
+
 CODE(fault_tf, "nop; fault_tf_at: ud2");
 
 TEST(step_fault, "debug.TF in the image of a fault while stepping")

@@ -94,6 +94,112 @@ TEST(sti, "irq.shadow of sti")
 	end();
 }
 
+/* With IOPL 3 ring 3 has IF in hand as well. */
+TEST(sti3, "irq.shadow of sti in ring 3 with IOPL 3")
+{
+	static const struct {
+		const char *name;
+		const u8 *code, *at;
+	} cases[] = {{"sti; cli", sti_cli, NULL},
+		     {"sti; nop; cli", sti_nop_cli, sti_nop_cli_at},
+		     {"popf", popf_if, popf_if_at},
+		     {"sti; sti", sti_sti, sti_sti_at}};
+
+	if (!begin())
+		return;
+	for (u32 i = 0; i < 3 * sizeof(cases) / sizeof(cases[0]); i++) {
+		const u8 *at = cases[i / 3].at;
+		struct state s = at_ring(cases[i / 3].code, 3);
+
+		s.eflags = FL_ONE | FL_IOPL;
+		wait_pending();
+		taken = 0;
+		run(&s);
+		EQ(taken, at != NULL, cases[i / 3].name);
+		if (at)
+			EQ(last_eip, ADDR(at), cases[i / 3].name);
+		ended(&s, cases[i / 3].name);
+		EQ(s.eflags & (FL_IF | FL_IOPL), FL_IOPL, "IF and IOPL at the end");
+		asm volatile("sti");
+	}
+	end();
+}
+
+/*
+ * An interrupt of the local APIC's, sent by a store to memory, so that no instruction between it and the load of SS gives the processor a
+ * reason to look. It may come in front of the load or behind the instruction at `at`, but not between. The APIC is left enabled: disabling
+ * it would mask the 8259's line.
+ */
+enum { APIC_AT = TW + 0x10000, V_SELF = 0x40 };
+CODE(ss_nop, "movl $0x40040, 0x10010300; mov %ebx, %ss; ss_nop_at: nop; nop; 9: jmp 9b");
+CODE(ss_pop, "push %ebx; movl $0x40040, 0x10010300; pop %ss; ss_pop_at: nop; nop; 9: jmp 9b");
+CODE(ss_jcc, "mov $2, %ecx; 1: movl $0x40040, 0x10010300; dec %ecx; mov %ebx, %ss; ss_jcc_at: jnz 1b; 9: jmp 9b");
+CODE(ss_load, "movl $0x40040, 0x10010300; mov %ebx, %ss; ss_load_at: mov 0x10010020, %edx; nop; 9: jmp 9b");
+CODE(ss_cli, "movl $0x40040, 0x10010300; mov %ebx, %ss; ss_cli_at: cli; nop; nop; sti; 9: jmp 9b");
+/* The load of SS ends the page. */
+CODE(ss_page, ".balign 4096; .skip 4084; ss_page_start: movl $0x40040, 0x10010300; mov %ebx, %ss; ss_page_at: nop; nop; 9: jmp 9b");
+extern u8 ss_page_start[];
+
+TEST(mov_ss, "irq.none comes between a load of SS and the next instruction")
+{
+	static const struct {
+		const char *name;
+		const u8 *code, *at;
+	} cases[] = {{"mov; nop", ss_nop, ss_nop_at},	{"pop; nop", ss_pop, ss_pop_at}, {"mov; jnz", ss_jcc, ss_jcc_at},
+		     {"mov; mov", ss_load, ss_load_at}, {"mov; cli", ss_cli, ss_cli_at}, {"at a page's end", ss_page_start, ss_page_at}};
+	volatile u32 *apic = (volatile u32 *)APIC_AT;
+	int mode = paging_mode();
+
+	if (!begin())
+		return;
+	paging_set(PG_32);
+	map(APIC_AT, (void *)(uintptr_t)0xfee00000, P_P | P_W | 0x10);
+	asm volatile("cli");
+	apic[0xf0 / 4] = 0x1ff;
+	apic[0x350 / 4] = 0x700; /* LINT0: ExtINT */
+	for (u32 i = 0; i < 3 * sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *name = cases[i / 3].name;
+		struct state s = at_ring(cases[i / 3].code, 0);
+
+		pic_mask(0xffff);
+		s.ebx = s.ss = KDS;
+		s.eflags = FL_ONE | FL_IF;
+		run(&s);
+		pic_mask(0xfffe);
+		EQ(s.vec, V_SELF, name);
+		apic[0xb0 / 4] = 0;
+		if (s.eip == ADDR(cases[i / 3].at))
+			fail("%s: interrupted at %x, right behind the load", name, s.eip);
+	}
+	unmap_window();
+	paging_set(mode);
+	asm volatile("sti");
+	end();
+}
+
+CODE(rf_iret,
+     "1: pushf; orl $0x10000, (%esp); push %cs; push $2f; iret; 2: mov $300000, %ecx; 3: dec %ecx; jnz 3b; jmp 1b; rf_iret_at: nop");
+
+TEST(rf, "irq.RF lasts for one instruction behind IRET")
+{
+	if (!begin())
+		return;
+	for (int ring = 0; ring <= 3; ring += 3) {
+		struct state s = at_ring(rf_iret, ring);
+
+		s.eflags = FL_ONE | FL_IF;
+		leave_to = rf_iret_at;
+		leave_after = 5;
+		taken = 0;
+		run(&s);
+		ended(&s, tag("iret", ring));
+		/* At +15, right behind IRET, it is still set. */
+		if ((last_eflags & 0x10000) && last_eip != ADDR(rf_iret) + 15)
+			fail("RF in the image of an interrupt at +%x", last_eip - ADDR(rf_iret));
+	}
+	end();
+}
+
 CODE(loop_jmp, "1: jmp 1b");
 CODE(loop_dec, "1: dec %eax; jmp 1b");
 CODE(loop_jcc, "xor %eax, %eax; 1: test %eax, %eax; jz 1b");

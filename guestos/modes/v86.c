@@ -239,6 +239,42 @@ TEST(v86_irq, "v86.an external interrupt leaves to ring 0 and comes back")
 	}
 }
 
+CODE16(sti_cli, "sti; cli; nop; nop");
+CODE16(sti_nop, "sti; nop; sti_nop_at: nop; nop; cli");
+CODE16(popf_if, "pushw $0x3202; popfw; popf_if_at: nop; nop; cli");
+CODE16(iret_if, "pushw $0x3202; push %cs; pushw $6f - iret_if; iretw; 6: iret_if_at: nop; nop; cli");
+
+TEST(v86_if, "v86.with IOPL 3 STI, POPF and IRET let a pending interrupt in, behind STI an instruction later")
+{
+	for (u32 i = 0; i < 4 * 3 && !no_irq; i++) {
+		struct state s = i / 3 == 0   ? AT_V86(sti_cli, 3)
+				 : i / 3 == 1 ? AT_V86(sti_nop, 3)
+				 : i / 3 == 2 ? AT_V86(popf_if, 3)
+					      : AT_V86(iret_if, 3);
+		u32 at = i / 3 == 1 ? AT(sti_nop) : i / 3 == 2 ? AT(popf_if) : AT(iret_if);
+		int (*hook)(struct state * s) = trap_hook[V_IRQ0];
+
+		asm volatile("cli");
+		do
+			outb(0x20, 0x0a); /* IRR */
+		while (!(inb(0x20) & 1));
+		trap_hook[V_IRQ0] = NULL;
+		run(&s);
+		trap_hook[V_IRQ0] = hook;
+		if (i / 3 == 0) {
+			came_through(&s, END(sti_cli), "sti; cli");
+		} else {
+			EQ(s.vec, V_IRQ0, "vector");
+			EQ(s.eip, at, "ip");
+			EQ(s.eflags & (FL_VM | FL_IF | FL_IOPL), FL_VM | FL_IF | FL_IOPL, "flags");
+			outb(0x20, 0x20);
+		}
+		asm volatile("sti");
+	}
+	if (no_irq)
+		skip("noirq");
+}
+
 /* A monitor: emulates INT n and IRET of the 8086 program on its stack. */
 static u32 reflected;
 

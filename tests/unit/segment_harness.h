@@ -1,6 +1,6 @@
 /*
  * The segmentation code on a fake machine: a megabyte of linear memory with page permissions, and raise_* that record and return to the
- * test.
+ * test. add_machine_tests runs each test twice: the code finds the pages that may be accessed in the flat tables, or asks lin_* for all.
  *
  * monitor/segment.c, segment_insn.c, far.c, real.c, task.c and interrupt.c are compiled into the test once more, every external name with a
  * prefix that the including file defines as HARNESS, so that they meet the fake lin_* here while all other suites keep the library's.
@@ -11,6 +11,7 @@
 
 #include <setjmp.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define H_PASTE(a, b) a##_##b
 #define H_JOIN(a, b)  H_PASTE(a, b)
@@ -28,10 +29,6 @@
 #define cr3_load	H(cr3_load)
 /* What it defines. */
 #define segment_set		  H(segment_set)
-#define segment_make		  H(segment_make)
-#define segment_from_descriptor	  H(segment_from_descriptor)
-#define segment_v86		  H(segment_v86)
-#define segment_8086		  H(segment_8086)
 #define real_go_far		  H(real_go_far)
 #define real_ret_far		  H(real_ret_far)
 #define real_iret		  H(real_iret)
@@ -189,6 +186,28 @@ void lin_write(struct vcpu *v, u32 linear, u64 value, unsigned size, int acc)
 	lin_write_buf(v, linear, &value, size, acc);
 }
 
+static bool fake_direct;
+static struct softmmu fake_mmu;
+
+/* The flat tables as a warm machine has them, or empty. */
+static void fake_tables(struct vcpu *v)
+{
+	for (int t = 0; t < MMU_TABLES && !fake_mmu.table[t]; t++) {
+		fake_mmu.table[t] = mmap(NULL, MMU_TABLE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		ck_assert_ptr_ne(fake_mmu.table[t], MAP_FAILED);
+	}
+	for (u32 page = 0; page < FAKE_SIZE / PAGE_SIZE; page++) {
+		for (int t = MMU_SUPERVISOR; t <= MMU_USER; t++) {
+			bool found = fake_direct && (fake_pages[page] & PAGE_P) && (t == MMU_SUPERVISOR || (fake_pages[page] & PAGE_U));
+			u64 *entry = fake_mmu.table[t] + 2 * (u64)page;
+
+			entry[0] = found ? (u64)fake_memory : 0;
+			entry[MMU_HALF_ENTRIES] = found && (fake_pages[page] & PAGE_W) ? (u64)fake_memory : 0;
+		}
+	}
+	v->mmu = &fake_mmu;
+}
+
 /*
  * Runs a statement; `raised` says what it threw. Checked each time: whoever raises has changed nothing of the CPU.
  * No test changes a local variable between the setjmp and a longjmp to it, so none has a clobbered one, whatever the compiler fears.
@@ -200,6 +219,7 @@ static struct vcpu v, before;
 #define TRY(statement)                                                                                                                     \
 	do {                                                                                                                               \
 		raised.vector = NOTHING;                                                                                                   \
+		fake_tables(&v);                                                                                                           \
 		before = v;                                                                                                                \
 		if (setjmp(raised.env) == 0) {                                                                                             \
 			statement;                                                                                                         \
@@ -325,6 +345,24 @@ static void machine_user(void)
 			segment_set(&v, n, UDS | 3, 0, 0xffffffff, A_DATA | A_DPL3 | SEG_DB | SEG_G);
 	v.regs[REG_ESP] = USTACK + 0x1000;
 	v.sysflags = EFLAGS_IF;
+}
+
+static void find_direct(void)
+{
+	fake_direct = true;
+}
+
+static void add_machine_tests(Suite *s, const char *name, const TTest *const *tests, unsigned n)
+{
+	for (int direct = 0; direct < 2; direct++) {
+		TCase *c = tcase_create(name);
+
+		if (direct)
+			tcase_add_checked_fixture(c, find_direct, NULL);
+		for (unsigned k = 0; k < n; k++)
+			tcase_add_test(c, tests[k]);
+		suite_add_tcase(s, c);
+	}
 }
 
 /* An instruction with a register operand, or with memory at DS:DATA. */

@@ -453,15 +453,6 @@ END_TEST
 
 Suite *far_suite(void);
 
-static void add(Suite *s, const char *name, const TTest *const *tests, unsigned n)
-{
-	TCase *c = tcase_create(name);
-
-	for (unsigned k = 0; k < n; k++)
-		tcase_add_test(c, tests[k]);
-	suite_add_tcase(s, c);
-}
-
 Suite *far_suite(void)
 {
 	const TTest *const interrupts[] = {system_call_and_back, exception_same_ring, interrupt_16bit,	interrupt_faults,
@@ -470,7 +461,7 @@ Suite *far_suite(void)
 					  iret_eflags,	  iret_16bit_stack, stack_wraps, sysenter_sysexit};
 	Suite *s = suite_create("far");
 
-	add(s, "interrupts", interrupts, ARRAY_SIZE(interrupts));
-	add(s, "transfers", transfers, ARRAY_SIZE(transfers));
+	add_machine_tests(s, "interrupts", interrupts, ARRAY_SIZE(interrupts));
+	add_machine_tests(s, "transfers", transfers, ARRAY_SIZE(transfers));
 	return s;
 }

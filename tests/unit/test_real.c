@@ -180,15 +180,10 @@ Suite *real_suite(void);
 
 Suite *real_suite(void)
 {
+	const TTest *const tests[] = {loads_keep_the_hidden_part, limits_at_64k, far_jump_call_return, vector_table, iret,
+				      undefined_instructions};
 	Suite *s = suite_create("real");
-	TCase *c = tcase_create("real");
 
-	tcase_add_test(c, loads_keep_the_hidden_part);
-	tcase_add_test(c, limits_at_64k);
-	tcase_add_test(c, far_jump_call_return);
-	tcase_add_test(c, vector_table);
-	tcase_add_test(c, iret);
-	tcase_add_test(c, undefined_instructions);
-	suite_add_tcase(s, c);
+	add_machine_tests(s, "real", tests, ARRAY_SIZE(tests));
 	return s;
 }

@@ -378,10 +378,7 @@ Suite *segment_suite(void)
 	const TTest *const tests[] = {full_flags, limits, descriptor_decode, loads, accessed_bit, ldt, mov_push_pop, lar_lsl_ver,
 				      arpl,	  tables, task_register};
 	Suite *s = suite_create("segment");
-	TCase *c = tcase_create("segments");
 
-	for (unsigned k = 0; k < ARRAY_SIZE(tests); k++)
-		tcase_add_test(c, tests[k]);
-	suite_add_tcase(s, c);
+	add_machine_tests(s, "segments", tests, ARRAY_SIZE(tests));
 	return s;
 }

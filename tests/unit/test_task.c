@@ -238,6 +238,7 @@ static void broken(u32 at, u32 sel, int vector, u32 error)
 {
 	poke(NEW + at, sel, 2);
 	raised.vector = NOTHING;
+	fake_tables(&v);
 	if (!setjmp(raised.env))
 		go_to(NEW_SEL, false);
 	ck_assert_int_eq(raised.vector, vector);
@@ -334,16 +335,9 @@ Suite *task_suite(void);
 
 Suite *task_suite(void)
 {
+	const TTest *const tests[] = {jump, call_and_return, task16, interrupts, refused, new_task_faults, trap_bit_and_v86};
 	Suite *s = suite_create("task");
-	TCase *c = tcase_create("task");
 
-	tcase_add_test(c, jump);
-	tcase_add_test(c, call_and_return);
-	tcase_add_test(c, task16);
-	tcase_add_test(c, interrupts);
-	tcase_add_test(c, refused);
-	tcase_add_test(c, new_task_faults);
-	tcase_add_test(c, trap_bit_and_v86);
-	suite_add_tcase(s, c);
+	add_machine_tests(s, "task", tests, ARRAY_SIZE(tests));
 	return s;
 }

@@ -252,17 +252,10 @@ Suite *v86_suite(void);
 
 Suite *v86_suite(void)
 {
+	const TTest *const tests[] = {segments,	 out_and_back, out_through_a_16bit_gate, out_faults,
+				      iret_into, iopl_decides, vme_redirection,		 vme_iret};
 	Suite *s = suite_create("v86");
-	TCase *c = tcase_create("v86");
 
-	tcase_add_test(c, segments);
-	tcase_add_test(c, out_and_back);
-	tcase_add_test(c, out_through_a_16bit_gate);
-	tcase_add_test(c, out_faults);
-	tcase_add_test(c, iret_into);
-	tcase_add_test(c, iopl_decides);
-	tcase_add_test(c, vme_redirection);
-	tcase_add_test(c, vme_iret);
-	suite_add_tcase(s, c);
+	add_machine_tests(s, "v86", tests, ARRAY_SIZE(tests));
 	return s;
 }
