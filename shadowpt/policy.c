@@ -176,6 +176,8 @@ bool policy_kernel_waits(struct vcpu *v)
 
 void window_sleep(struct vcpu *v)
 {
+	if (v->vm->opt.flavour != FLAVOUR_AUTO)
+		return;
 	u64 ran = sample(v);
 	/* A user's code ran before the kernel found nothing more to do: who of them how long is not known. */
 	if (v->window)
@@ -203,7 +205,7 @@ void window_tick(struct vcpu *v)
 	bool automatic = v->vm->opt.flavour == FLAVOUR_AUTO;
 	if (v->vm->opt.flavour == FLAVOUR_CHECKED)
 		return;
-	u64 ran = sample(v);
+	u64 ran = automatic ? sample(v) : 0;
 	if (v->window)
 		account_earn(&v->window->account, ran);
 	if (ws->kernel_waits)

@@ -62,11 +62,9 @@ static inline void account_pay(struct account *a, u64 ns)
 static inline void account_earn(struct account *a, u64 ns)
 {
 	u64 share = ns > a->paid ? (ns - a->paid) / ACCOUNT_SHARE : 0;
+	u64 room = a->balance < a->most ? (u64)(a->most - a->balance) : 0;
 	a->paid = 0;
-	if (share >= (u64)a->most || a->balance + (s64)share > a->most)
-		a->balance = a->most;
-	else
-		a->balance += (s64)share;
+	a->balance += (s64)(share < room ? share : room);
 }
 
 /* The window has been given up. */

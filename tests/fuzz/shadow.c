@@ -371,6 +371,27 @@ static void access_any(struct input *in, bool window)
 		access_checked(where & 15, offsets[where >> 4 & 7], v->cpl == 3, write, value);
 }
 
+/* The policy's part: a window for the user, what the flat table has moved into it, and windows given up. */
+static void change_windows(u8 op)
+{
+	v->cpl = 3;
+	window_tick(v);
+	if ((op & 0x10) && v->user_window) {
+		tlb_learn();
+		window_hand_over(v, v->user_window, INT64_MIN);
+	}
+	if (!(op & 0x20))
+		return;
+	v->cpl = op & 0x40 ? 3 : 0;
+	v->vm->opt.flavour = FLAVOUR_AUTO;
+	if (window_enter(v)) {
+		v->window->account.balance = INT64_MIN / 2;
+		REQUIRE(!window_enter(v), "a window that has nothing stays");
+	}
+	v->vm->opt.flavour = FLAVOUR_DIRECT;
+	v->windows->kernel_waits = false;
+}
+
 /* Code is made of data frames' bytes, whatever they mean. */
 static void translate_at(u8 where)
 {
@@ -565,8 +586,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 				set_mode(take8(&in));
 			break;
 		case 7:
-			v->cpl = 3;
-			window_tick(v);
+			change_windows(op);
 			break;
 		case 8:
 		case 9:

@@ -43,6 +43,14 @@ START_TEST(account_balance)
 	ck_assert_int_eq(a.balance, -200 + 400 / ACCOUNT_SHARE);
 	account_earn(&a, 400);
 	ck_assert_int_eq(a.balance, -200 + 800 / ACCOUNT_SHARE);
+	/* What is owed has to be earned, too. */
+	account_pay(&a, 5000);
+	account_earn(&a, 5000 + ACCOUNT_SHARE * 3000);
+	ck_assert_int_eq(a.balance, -2000);
+	/* More than it holds, as a hand-over may bring with it, is not taken away. */
+	a.balance = 1500;
+	account_earn(&a, 400);
+	ck_assert_int_eq(a.balance, 1500);
 }
 END_TEST
 
