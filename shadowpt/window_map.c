@@ -882,8 +882,11 @@ void window_switch_kernel(struct vcpu *v, struct window *w)
 		held &= !root[i] || hold_root(v, w, i, root[i]);
 	}
 	w->used = held;
-	if (!held)
-		window_reset(v, w);
+	if (held)
+		return;
+	window_reset(v, w);
+	if (v->window == w)
+		v->window = NULL;
 }
 
 void window_release_roots(struct vcpu *v, struct window *w)

@@ -366,6 +366,32 @@ START_TEST(regions_that_differ)
 }
 END_TEST
 
+/* A window that cannot trace the new address space's directory is in use no longer. */
+START_TEST(no_room_for_a_root)
+{
+	create(FLAVOUR_AUTO);
+	map_page(A, RAM, USED & ~PTE_U);
+	ck_assert(window_enter(v));
+	ck_assert_int_eq(fault(A, false), WINDOW_FILLED);
+	u32 home = v->cr3, first = v->windows->free_region;
+	v->cr3 = new_table();
+	memcpy(ram_at(v->cr3), ram_at(home), PAGE_SIZE);
+	/* As if other windows had all the rest of the pool: what this one gives back is not enough for regions that stay. */
+	struct window *w = v->window;
+	v->windows->free_region = 0;
+	window_release_roots(v, w);
+	v->windows->free_region = 0;
+	mmu_flush_nonglobal(v);
+	ck_assert_ptr_null(v->window);
+	ck_assert(!w->used);
+	ck_assert(!window_is_mapped(v, w, A >> PAGE_SHIFT));
+	v->windows->free_region = first;
+	ck_assert(window_enter(v));
+	ck_assert_int_eq(fault(A, false), WINDOW_FILLED);
+	destroy();
+}
+END_TEST
+
 /* ---- fills ---- */
 
 /* A page of a large one, that was read-only for a while, is not mapped anew, nor is anything else. */
@@ -509,6 +535,7 @@ Suite *policy_suite(void)
 	tcase_add_loop_test(w, user_window_is_given_up, 0, 2);
 	tcase_add_loop_test(w, kernel_window_is_given_up, 0, 2);
 	tcase_add_loop_test(w, regions_that_differ, 0, 2);
+	tcase_add_test(w, no_room_for_a_root);
 	suite_add_tcase(s, w);
 	tcase_set_timeout(f, 20);
 	tcase_add_test(f, upgrade);
