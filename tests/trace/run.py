@@ -60,7 +60,7 @@ def everything(run):
             "int": r"^int [0-9a-f]{2} external interrupt\n  from 0008:",
             "cpu_reset": r"^CPU Reset \(CPU 0\)$",
             "mmu": r"^mmu: CR3 00000000 -> [0-9a-f]{8}",
-            "page": r"^page: window 32 \(supervisor, cr3 [0-9a-f]{8}\): fill of ",
+            "page": r"^page: window \d+ \(supervisor, cr3 [0-9a-f]{8}\): fill of ",
             "smc": r"^smc: pa [0-9a-f]+ has code now",
             "io": r"^io: write port 0020, 1 bytes <- 0x20  pic: master command",
             "stats": r"^tus_made +[0-9]+",
@@ -96,7 +96,7 @@ def page_fault(run):
         r"  from 001b:10001000 ss:esp 0023:[0-9a-f]{8} efl [0-9a-f]{8} cpl 3\n"
         r"    to 0008:00[0-9a-f]{6} ss:esp 0010:[0-9a-f]{8} efl [0-9a-f]{8} cpl 0$", log)
     has(run, "INT n", r"^int 80 software interrupt\n  from 001b:", log)
-    has(run, "page", r"^page: window 32 \(supervisor, cr3 [0-9a-f]{8}\): zap of ", log)
+    has(run, "page", r"^page: window \d+ \(supervisor, cr3 [0-9a-f]{8}\): zap of ", log)
     has(run, "smc", r"^smc: write to pa [0-9a-f]+\+4 drops TU [0-9a-f]{8} mode ", log)
 
 
