@@ -2,7 +2,8 @@
  * The dispatcher: delivers what is pending, finds or makes the TU for the vCPU's state, enters it, and looks at why it left.
  *
  * Invariants
- *  - Between two entries the whole guest state is in *v (the FPU perhaps still in the host's registers, see fpu.h).
+ *  - Between two entries, and while a callout looks for the next TU (next_head), the whole guest state is in *v (the FPU perhaps still in
+ * the host's registers, see fpu.h).
  *  - An exception raised anywhere below arrives at the setjmp of vcpu_run with v->eip and the registers of the instruction's start.
  *  - An event is looked at after v->jc and the poll page have been put back, so that none is lost (vcpu_set_event arms after it sets the
  * bit).
