@@ -88,11 +88,7 @@ static u64 next_head(struct vcpu *v, const struct tu *from)
 		return 0;
 	v->mode = mode_compute(v);
 	v->table = softmmu_table(v);
-	/* The supervisor's window needs nothing if it is in use already. */
-	if (v->cpl != 3 && v->window && v->window == v->kernel_window)
-		v->mode |= MODE_DIRECT;
-	else
-		choose_flavour(v);
+	choose_flavour(v);
 	jc = &tc->jc_near[jc_near_index(v->mode, v->seg[SEG_CS].base)];
 	if (unlikely(jc->mode != v->mode || jc->base != v->seg[SEG_CS].base || !jc->entry || (v->mode & MODE_CS_LIMIT)))
 		return 0;
