@@ -8,7 +8,8 @@
  *
  * Invariants
  *  - A TU is entered only (a) at its body through a chained exit of a TU in the same page and mode, (b) at its head through the jump cache
- * of its mode with the target EIP in r8d, (c) from the dispatcher. If the jump caches are not flat the head verifies r8d against the TU's
+ * of its mode with the target EIP in r8d, (c) from the dispatcher, (d) at its head from a callout that ended another, with its EIP in r8d
+ * and the vCPU as the dispatcher would have it. If the jump caches are not flat the head verifies r8d against the TU's
  * EIP.
  *  - A TU that begins in one page and ends in the next (only its first instruction may do so) is never chained to.
  *  - tc_flush is called only when no translated code is on the way (from the dispatcher).
@@ -173,7 +174,7 @@ void thunk_commit0(void); /* call */
 void thunk_commit1(void);
 void thunk_seg0(void); /* call: r8d = offset, r9d = meta; r8d = linear */
 void thunk_seg1(void);
-void thunk_callout(void);  /* call: r9d = meta, r8d = index of the emu_insn */
+void thunk_callout(void);  /* call: r9d = meta, r8d = index of the emu_insn; may go on in another TU */
 void thunk_sti_exit(void); /* jmp: r8d = EIP behind STI, with an event pending */
 /*
  * Runs translated code at `host` with r8d = v->eip until it leaves. Returns 0 if a jump cache did not know v->eip, ENTER_CALLOUT if an

@@ -2,7 +2,8 @@
  * The dispatcher: delivers what is pending, finds or makes the TU for the vCPU's state, enters it, and looks at why it left.
  *
  * Invariants
- *  - Between two entries the whole guest state is in *v (the FPU perhaps still in the host's registers, see fpu.h).
+ *  - Between two entries, and while a callout looks for the next TU (next_head), the whole guest state is in *v (the FPU perhaps still in
+ * the host's registers, see fpu.h).
  *  - An exception raised anywhere below arrives at the setjmp of vcpu_run with v->eip and the registers of the instruction's start.
  *  - An event is looked at after v->jc and the poll page have been put back, so that none is lost (vcpu_set_event arms after it sets the
  * bit).
@@ -87,11 +88,7 @@ static u64 next_head(struct vcpu *v, const struct tu *from)
 		return 0;
 	v->mode = mode_compute(v);
 	v->table = softmmu_table(v);
-	/* The supervisor's window needs nothing if it is in use already. */
-	if (v->cpl != 3 && v->window && v->window == v->kernel_window)
-		v->mode |= MODE_DIRECT;
-	else
-		choose_flavour(v);
+	choose_flavour(v);
 	jc = &tc->jc_near[jc_near_index(v->mode, v->seg[SEG_CS].base)];
 	if (unlikely(jc->mode != v->mode || jc->base != v->seg[SEG_CS].base || !jc->entry || (v->mode & MODE_CS_LIMIT)))
 		return 0;

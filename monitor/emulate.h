@@ -5,8 +5,9 @@
  * A handler gets v->eip = the instruction's own EIP and v->next_eip = the one behind it (already masked for 16-bit code). It raises
  * (exception.h) before it commits anything, or does its work and returns: EMU_NEXT  the instruction is done; translated code goes on behind
  * it. Allowed only when nothing that the translator baked into TUs has changed (CPL, segment registers, CR0/CR4, EFLAGS.VM/AC/TF, pages)
- * and IF was not enabled. EMU_EXIT  done, but go back to the dispatcher; the handler has set v->eip (next_eip or the target of a transfer).
- * Handlers run with the guest FPU in the host's registers: general registers only, unless they call fpu_park(v) first. vCPU thread.
+ * and IF was not enabled. EMU_EXIT  done, but the TU is left, for the dispatcher or, if that would have nothing to do, straight for the
+ * next one; the handler has set v->eip (next_eip or the target of a transfer). Handlers run with the guest FPU in the host's registers:
+ * general registers only, unless they call fpu_park(v) first. vCPU thread.
  */
 #ifndef RINGER_EMULATE_H
 #define RINGER_EMULATE_H

@@ -134,9 +134,8 @@ struct vcpu {
 	struct profile *profile;   /* NULL: none has been started (monitor/profile.h) */
 	int tid;		   /* of the vCPU's thread, once it runs */
 	struct windows *windows;
-	struct window *window;	      /* in use, or NULL: code runs checked */
-	struct window *user_window;   /* of the current address space, or NULL */
-	struct window *kernel_window; /* the supervisor's, there or not */
+	struct window *window;	    /* in use, or NULL: code runs checked */
+	struct window *user_window; /* of the current address space, or NULL */
 	struct tc *tc;
 	struct lockstep *lockstep; /* NULL: off */
 	struct debug *debug;	   /* the debugger's, NULL: there is none */

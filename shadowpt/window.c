@@ -221,7 +221,6 @@ int windows_init(struct vcpu *v)
 	ws->pool = calloc(POOL_REGIONS, sizeof(*ws->pool));
 	if (!ws->pool)
 		return -ENOMEM;
-	v->kernel_window = &ws->window[KERNEL_WINDOW];
 	for (u32 i = 0; i < POOL_REGIONS; i++)
 		ws->pool[i].next_free = i + 1 < POOL_REGIONS ? i + 2 : 0;
 	ws->free_region = 1;
@@ -243,5 +242,5 @@ void windows_free(struct vcpu *v)
 	free(ws->pool);
 	free(ws);
 	v->windows = NULL;
-	v->window = v->kernel_window = NULL;
+	v->window = NULL;
 }

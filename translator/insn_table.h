@@ -214,7 +214,7 @@
 	X("PUSHF", PUSHF, PUSHFD, REGISTER, "pushes the host's IF and IOPL: the guest finds interrupts enabled that it has disabled",                                           \
 	  "pushes the host's arithmetic flags and DF, and IF, IOPL, NT, AC, ID from the virtual CPU (lower_pushf)")                                                             \
 	X("POPF", POPF, POPFD, REGISTER, "leaves IF and IOPL as they are, without a word",                                                             \
-	  "at CPL 0 a change of IF alone is done in the cache and takes pending interrupts; all else by emu_popf with the guest's CPL and IOPL (lower_popf)")                   \
+	  "where CPL does not exceed IOPL a change of IF alone is done in the cache and takes pending interrupts, at CPL 3 otherwise IF stays; all else by emu_popf with the guest's CPL and IOPL (lower_popf)")                   \
 	X("LAR", LAR, LAR, PROTECTION, "looks up the host's descriptor tables, with the host's CPL",                                                                            \
 	  "looks up the guest's, with the guest's CPL (emu_lar)")                                                                                                               \
 	X("LSL", LSL, LSL, PROTECTION, "as LAR",                                                                                                                                \

@@ -47,6 +47,7 @@ static const struct golden_mode {
 	{"re", "real checked", MODE_OSFXSR | MODE_REAL},
 	{"rd", "real direct", MODE_OSFXSR | MODE_REAL | MODE_DIRECT},
 	{"v8", "virtual-8086 checked", MODE_OSFXSR | MODE_V86 | 3},
+	{"vi", "virtual-8086 checked, IOPL 3", MODE_OSFXSR | MODE_V86 | MODE_IOPL3 | 3},
 	{"ts", "kernel checked, CR0.TS", WIDE | FLAT | MODE_TS | MODE_MP},
 	{"ss", "kernel checked, single-step", WIDE | FLAT | MODE_SINGLE},
 };

@@ -210,6 +210,50 @@ START_TEST(call_same_ring)
 }
 END_TEST
 
+/* CS is left alone while selector and descriptor are those that it holds, and is loaded as soon as the descriptor in memory is another. */
+START_TEST(same_code_segment)
+{
+	struct emu_insn jmp = {.opsize = 4, .imm = 0x2000, .imm2 = KCS}, iret = {.opsize = 4};
+	u32 sp = KSTACK + 0x800;
+
+	machine_reset();
+	/* What it holds at first has not been loaded from a descriptor. */
+	for (int k = 0; k < 2; k++) {
+		v.eip = 0;
+		EXPECT_OK(emu_jmp_far_imm(&v, &jmp));
+		ck_assert_uint_eq(v.eip, 0x2000);
+		ck_assert(segment_is_loaded(&v, SEG_CS, KCS, &(struct descriptor){.lo = peek(GDT + KCS, 4), .hi = peek(GDT + KCS + 4, 4)}));
+	}
+	ck_assert_uint_eq(v.seg[SEG_CS].sel, KCS);
+	v.regs[REG_ESP] = sp;
+	poke(sp, 0x3000, 4);
+	poke(sp + 4, KCS, 4);
+	poke(sp + 8, EFLAGS_IF | EFLAGS_IOPL, 4);
+	EXPECT_OK(emu_iret(&v, &iret));
+	ck_assert_uint_eq(v.sysflags, EFLAGS_IF | EFLAGS_IOPL);
+	ck_assert_uint_eq(v.eip, 0x3000);
+	ck_assert_uint_eq(v.regs[REG_ESP], sp + 12);
+	put_descriptor(GDT + KCS, 0, 0xfffff, A_CODE, 0x8);
+	EXPECT_OK(emu_jmp_far_imm(&v, &jmp));
+	ck_assert(!(v.seg[SEG_CS].attr & SEG_DB));
+	EXPECT_OK(emu_jmp_far_imm(&v, &jmp));
+	put_descriptor(GDT + KCS, 0, 0x1fff, A_CODE, 0x4);
+	EXPECT_RAISE(emu_jmp_far_imm(&v, &jmp), EXC_GP, 0);
+	put_descriptor(GDT + KCS, 0, 0x2000, A_CODE, 0x4);
+	EXPECT_OK(emu_jmp_far_imm(&v, &jmp));
+	ck_assert_uint_eq(v.seg[SEG_CS].limit, 0x2000);
+	jmp.imm = 0x2001;
+	EXPECT_RAISE(emu_jmp_far_imm(&v, &jmp), EXC_GP, 0);
+	jmp.imm = 0x2000;
+	put_descriptor(GDT + KCS, 0, 0x2000, A_CODE & ~A_P, 0x4);
+	EXPECT_RAISE(emu_jmp_far_imm(&v, &jmp), EXC_NP, KCS);
+	/* The accessed bit, cleared in memory, is set again. */
+	put_descriptor(GDT + KCS, 0, 0x2000, A_CODE & ~SEG_TYPE_A, 0x4);
+	EXPECT_OK(emu_jmp_far_imm(&v, &jmp));
+	ck_assert_uint_eq(peek(GDT + KCS + 5, 1), A_CODE);
+}
+END_TEST
+
 START_TEST(conforming)
 {
 	struct emu_insn call = {.opsize = 4, .imm = 0x2000, .imm2 = CONFORMING};
@@ -457,8 +501,8 @@ Suite *far_suite(void)
 {
 	const TTest *const interrupts[] = {system_call_and_back, exception_same_ring, interrupt_16bit,	interrupt_faults,
 					   interrupt_eip_limit,	 into_int1,	      exception_classes};
-	const TTest *const transfers[] = {call_same_ring, conforming,	    call_gate,	 return_faults,
-					  iret_eflags,	  iret_16bit_stack, stack_wraps, sysenter_sysexit};
+	const TTest *const transfers[] = {call_same_ring, same_code_segment, conforming,  call_gate,	   return_faults,
+					  iret_eflags,	  iret_16bit_stack,  stack_wraps, sysenter_sysexit};
 	Suite *s = suite_create("far");
 
 	add_machine_tests(s, "interrupts", interrupts, ARRAY_SIZE(interrupts));

@@ -210,6 +210,10 @@ START_TEST(task_switched)
 	ck_assert_int_eq(RUN(clts), EMU_EXIT);
 	ck_assert_uint_eq(v.cr0, CR0_PE | CR0_ET);
 	ck_assert_int_eq(RUN(clts), EMU_NEXT);
+	/* What is there already changes nothing; a reserved combination is refused all the same. */
+	ck_assert_int_eq(set_cr(0, CR0_PE | CR0_ET), EMU_NEXT);
+	ck_assert_int_eq(set_cr(0, CR0_PE | CR0_ET | CR0_TS), EMU_EXIT);
+	ck_assert_int_eq(set_cr(0, CR0_PE | CR0_NW), 100 + EXC_GP);
 }
 END_TEST
 
