@@ -11,6 +11,7 @@
 	X(tus_made, "translation units made")                             \
 	X(tus_dropped, "translation units dropped")                       \
 	X(insns_translated, "guest instructions translated")              \
+	X(insns_decoded, "of them, decoded anew")                         \
 	X(guest_bytes, "guest code bytes translated")                     \
 	X(host_bytes_hot, "host code bytes emitted, hot part")            \
 	X(host_bytes_cold, "host code bytes emitted, cold stubs")         \

@@ -8,6 +8,7 @@
 
 #include "cache/tc.h"
 #include "monitor/vcpu.h"
+#include "translator/decode.h"
 #include "translator/mode.h"
 
 /* Out-of-line code, emitted behind the hot part. */
@@ -58,9 +59,8 @@ struct xlate {
 	u8 *p;	   /* next byte */
 	u32 rx;	   /* rx address of start */
 
-	ZydisDecoder decoder;
 	ZydisDecodedInstruction in;
-	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+	ZydisDecodedOperand *ops; /* its in.operand_count operands; the decoder's */
 	u8 bytes[16]; /* of the instruction */
 	u32 eip;      /* of the instruction */
 	u32 next_eip;
@@ -75,6 +75,8 @@ struct xlate {
 
 	struct cold cold[MAX_COLD];
 	unsigned cold_count;
+
+	struct decoder decoder;
 };
 
 static inline u32 meta(const struct xlate *x)
