@@ -20,6 +20,7 @@
 	X(dispatches, "entries into the translation cache")               \
 	X(crossings, "of those, made by callouts themselves")              \
 	X(chains, "direct exits chained")                                 \
+	X(joins, "of them, into the middle of a TU")                      \
 	X(jc_transfers, "transfers by jump cache (counted under -d stats)") \
 	X(jc_fills, "jump-cache fills")                                   \
 	X(jc_flushes, "jump-cache flushes")                               \

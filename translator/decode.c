@@ -211,3 +211,10 @@ ZyanStatus decoder_decode(struct decoder *d, bool wide, const u8 *code, u32 avai
 		learn(f, key, in, d->ops);
 	return s;
 }
+
+bool decoder_fits(const struct decoder *d, bool wide, const u8 *code, u32 avail)
+{
+	ZydisDecodedInstruction in;
+
+	return avail >= DECODE_BYTES || ZydisDecoderDecodeInstruction(&d->zydis[wide], NULL, code, avail, &in) != ZYDIS_STATUS_NO_MORE_DATA;
+}

@@ -46,6 +46,8 @@ struct decoder {
 
 /* Readies a zeroed decoder for a CPU with these features (CPUF_*); costs nothing if it is so already. */
 void decoder_set_features(struct decoder *d, u64 features);
+/* Whether the instruction at `code`, of which `avail` bytes are there, is all there; also true of what is no instruction. */
+bool decoder_fits(const struct decoder *d, bool wide, const u8 *code, u32 avail);
 /*
  * Decodes the instruction at `code`, of which `avail` bytes are there. *ops gets its in->operand_count operands; they are d's, and good
  * until the next call. Returns what ZydisDecoderDecodeFull would.

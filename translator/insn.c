@@ -687,11 +687,15 @@ void lower_insn(struct xlate *x)
 	u64 need = insn_feature(in);
 	emu_fn *unavailable;
 
+	/* Behind STI an interrupt shadow may have to be thrown; nobody else is to come in there. */
+	bool joins = !x->sti && !(x->mode & MODE_SINGLE) && !x->v->marks && !x->v->lockstep;
 	x->sti = false;
 	x->defers = defers_esp(x, e->action);
 	if (!x->defers)
 		emit_esp(x);
 	cur_insn(x)->esp_off = (s16)x->esp_off;
+	if (joins && !x->esp_off)
+		cur_insn(x)->join_off = (u16)(here(x) - x->rx);
 	if (in->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || (need && (x->v->features & need) != need)) {
 		/* SYSENTER and friends count as BASE; 3DNow!, VEX and the rest are not offered. */
 		emit_callout(x, emu_ud, true);

@@ -122,7 +122,7 @@ static void emit_end(struct xlate *x)
 	emit_jmp(x, (u64)thunk_sti_exit);
 }
 
-static void translate_body(struct xlate *x, const u8 *page)
+static void translate_body(struct xlate *x)
 {
 	struct vcpu *v = x->v;
 	struct tu *tu = x->tu;
@@ -133,7 +133,7 @@ static void translate_body(struct xlate *x, const u8 *page)
 			emit_end(x);
 			break;
 		}
-		const u8 *code = page + offset;
+		const u8 *code = x->page + offset;
 		u32 avail = PAGE_SIZE - offset;
 		enum fetch f = avail ? decode(x, code, avail) : FETCH_PAGE_END;
 		if (f == FETCH_PAGE_END && x->insn == 0)
@@ -210,10 +210,10 @@ struct tu *translate(struct vcpu *v, u64 pa)
 	tc_make_room(v);
 	struct tc *tc = v->tc;
 	struct xlate *x = v->xlate;
-	const u8 *page = ram_ptr(&v->vm->mem, pa & ~(u64)PAGE_MASK);
 	x->v = v;
 	x->tc = tc;
 	x->mode = v->mode;
+	x->page = ram_ptr(&v->vm->mem, pa & ~(u64)PAGE_MASK);
 	x->tu = &tc->tus[tc->tu_count];
 	x->start = x->p = tc->rw + tc->used;
 	x->rx = (u32)(u64)tc->rx + (u32)tc->used;
@@ -231,7 +231,7 @@ struct tu *translate(struct vcpu *v, u64 pa)
 	u32 first_emu = tc->emu_count;
 	decoder_set_features(&x->decoder, v->features);
 	emit_head(x);
-	translate_body(x, page);
+	translate_body(x);
 	x->tu->cold = here(x);
 	emit_cold(x);
 	x->tu->end = here(x);

@@ -54,6 +54,7 @@ struct xlate {
 	struct tc *tc;
 	struct tu *tu;
 	u32 mode;
+	const u8 *page; /* that the TU begins in */
 
 	u8 *start; /* rw address of the TU's head */
 	u8 *p;	   /* next byte */
