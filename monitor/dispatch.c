@@ -545,6 +545,14 @@ static u64 walk_second(struct vcpu *v, u32 linear, bool *global)
 	return w.pa;
 }
 
+static struct tu *make_tu(struct vcpu *v, u64 pa)
+{
+	fpu_park(v);
+	struct tu *tu = translate(v, pa);
+	window_translated(v, tu->insn_count);
+	return tu;
+}
+
 /* The TU for v->eip in v->mode, made if there is none. *global: its pages survive MOV CR3. Raises what the fetch raises. */
 static struct tu *find_tu(struct vcpu *v, bool *global)
 {
@@ -573,8 +581,7 @@ static struct tu *find_tu(struct vcpu *v, bool *global)
 		tu = NULL;
 	}
 	if (!tu) {
-		fpu_park(v);
-		tu = translate(v, w.pa);
+		tu = make_tu(v, w.pa);
 		if (tu->flags & TU_STRADDLES)
 			walk_second(v, linear, global);
 	}
@@ -637,10 +644,8 @@ static u64 follow_exit(struct vcpu *v, struct tu_exit *x)
 	to = tu_lookup(tc, pa, v->eip, v->mode);
 	if (!to && (to = tu_holding(v, pa, v->eip, v->mode)))
 		v->stats.joins++;
-	if (!to) {
-		fpu_park(v);
-		to = translate(v, pa);
-	}
+	if (!to)
+		to = make_tu(v, pa);
 	if (flushes != (u32)v->stats.tc_flushes || (to->flags & TU_STRADDLES) || x->target)
 		return 0;
 	tu_chain(v, x, to);
@@ -701,7 +706,8 @@ static void run(struct vcpu *v, bool missed)
 		if (left == ENTER_CALLOUT)
 			return;
 		host = left ? follow_exit(v, &v->tc->exits[left - 1]) : serve_miss(v);
-	} while (host);
+		/* What has just been translated may have brought a window. */
+	} while (host && (!v->user_window || v->cpl != 3 || (v->mode & MODE_DIRECT)));
 }
 
 /* What physical addresses mean has changed. */

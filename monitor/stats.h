@@ -32,6 +32,7 @@
 	X(slow_reads, "memory reads by bounce buffer")                    \
 	X(slow_writes, "memory writes by bounce buffer")                  \
 	X(windows_made, "windows created")                                \
+	X(windows_early, "of them, for the code that a program brought")  \
 	X(windows_demoted, "windows given up: they did not pay") \
 	X(windows_evicted, "windows dropped to make room")                \
 	X(window_fills, "hidden faults that filled a window")             \
