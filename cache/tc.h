@@ -120,6 +120,8 @@ int tc_init(struct vcpu *v, u64 size);
 void tc_free(struct vcpu *v);
 /* Drops everything. */
 void tc_flush(struct vcpu *v);
+/* Other memory lies behind some addresses: drops the TUs there. FPU parked. */
+void tc_remap(struct vcpu *v);
 /* Room for one more TU of the largest size; flushes if there is none. */
 void tc_make_room(struct vcpu *v);
 

@@ -140,6 +140,29 @@ void tu_drop(struct vcpu *v, struct tu *tu)
 	v->stats.tus_dropped++;
 }
 
+/* The page of the linear view that pa means now, or another than any. */
+static u32 page_now(const struct vcpu *v, u64 pa)
+{
+	const u8 *host = ram_ptr(&v->vm->mem, pa);
+	return host ? ram_page(&v->vm->mem, host) : ~0u;
+}
+
+void tc_remap(struct vcpu *v)
+{
+	struct tc *tc = v->tc;
+	for (u32 i = 0; i < tc->tu_count; i++) {
+		struct tu *tu = &tc->tus[i];
+		bool straddles = tu->flags & TU_STRADDLES;
+		if ((tu->flags & TU_DEAD) ||
+		    (page_now(v, tu->pa) == tu->page[0] && (!straddles || page_now(v, tu->pa2) == tu->page[1])))
+			continue;
+		tu_drop(v, tu);
+		smc_recount(v, tu->page[0]);
+		if (straddles)
+			smc_recount(v, tu->page[1]);
+	}
+}
+
 bool tc_contains(const struct tc *tc, u64 pc)
 {
 	return pc - (u64)tc->rx < tc->used;

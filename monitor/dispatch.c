@@ -714,7 +714,8 @@ static void run(struct vcpu *v, bool missed)
 static void remap(struct vcpu *v)
 {
 	if (atomic_load(&v->events) & EV_MAP) {
-		tc_flush(v);
+		fpu_park(v);
+		tc_remap(v);
 		windows_drop(v);
 	}
 	vcpu_clear_event(v, EV_TLB | EV_MAP);
