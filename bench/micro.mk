@@ -9,7 +9,7 @@ $(MICRO_OUT)/%: bench/micro/%.c bench/micro.mk
 	$(Q)$(GUEST_CC) $(MICRO_CFLAGS) -static -no-pie -s -o $@ $<
 
 # The phases of a translation are timed by functions that the linker puts in front of the translator's; the library is the usual one.
-TC_WRAPPED := ZydisDecoderDecodeFull lower_insn emit_cold tu_publish
+TC_WRAPPED := decoder_decode lower_insn emit_cold tu_publish
 $(B)/bench/micro/tc: $(B)/bench/micro/tc.o $(B)/libringer.a
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS) $(TC_WRAPPED:%=-Wl,--wrap=%) -o $@ $^ $(CHECK_LIBS) $(LDLIBS)

@@ -59,6 +59,22 @@ void smc_add(struct vcpu *v, struct tu *tu)
 		add_page(v, tu, tu->pa2, tu->guest_len - first, 1);
 }
 
+/* So that data beside former code is data again. */
+void smc_recount(struct vcpu *v, u32 page)
+{
+	struct page_desc *d = &v->tc->pages[page];
+	d->granules = 0;
+	for (u32 link = d->tus; link;) {
+		struct tu *tu = tu_by_index(v->tc, (link >> 1) - 1);
+		u32 first = first_len(tu);
+		if (link & 1)
+			d->granules |= granule_mask(tu->pa2 & PAGE_MASK, tu->guest_len - first);
+		else
+			d->granules |= granule_mask(tu->pa & PAGE_MASK, first);
+		link = tu->page_next[link & 1];
+	}
+}
+
 void smc_code_write(struct vcpu *v, u64 pa, u32 n)
 {
 	u8 *host = ram_ptr(&v->vm->mem, pa);
@@ -94,17 +110,7 @@ void smc_code_write(struct vcpu *v, u64 pa, u32 n)
 	if (d->code_churn < CODE_CHURN_LIMIT)
 		d->code_churn++;
 	d->code_tick = now;
-	/* What remains: recompute, so that data beside former code is data again. */
-	d->granules = 0;
-	for (u32 link = d->tus; link;) {
-		struct tu *tu = tu_by_index(v->tc, (link >> 1) - 1);
-		u32 first = first_len(tu);
-		if (link & 1)
-			d->granules |= granule_mask(tu->pa2 & PAGE_MASK, tu->guest_len - first);
-		else
-			d->granules |= granule_mask(tu->pa & PAGE_MASK, first);
-		link = tu->page_next[link & 1];
-	}
+	smc_recount(v, ram_page(&v->vm->mem, host));
 }
 
 void smc_phys_write(struct vm *vm, u64 pa, size_t n)

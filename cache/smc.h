@@ -39,6 +39,8 @@ bool smc_overlaps(const struct tu *tu, u64 pa, size_t n);
 bool smc_has_code(struct vcpu *v, u32 page);
 /* Marks a TU's bytes as code, write-protects their pages. */
 void smc_add(struct vcpu *v, struct tu *tu);
+/* TUs of a page have been dropped: what of it is code still. */
+void smc_recount(struct vcpu *v, u32 page);
 struct page_desc *smc_page(struct vcpu *v, u32 page);
 
 #endif

@@ -7,10 +7,10 @@
  * flush.
  *
  * Invariants
- *  - A TU is entered only (a) at its body through a chained exit of a TU in the same page and mode, (b) at its head through the jump cache
- * of its mode with the target EIP in r8d, (c) from the dispatcher, (d) at its head from a callout that ended another, with its EIP in r8d
- * and the vCPU as the dispatcher would have it. If the jump caches are not flat the head verifies r8d against the TU's
- * EIP.
+ *  - A TU is entered only (a) through a chained exit of a TU in the same page and mode, or of its own, at its body or at a later instruction
+ * that has a `join_off`, (b) at its head through the jump cache of its mode with the target EIP in r8d, (c) from the dispatcher, at all
+ * three, (d) at its head from a callout that ended another, with its EIP in r8d and the vCPU as the dispatcher would have it. If the jump
+ * caches are not flat the head verifies r8d against the TU's EIP.
  *  - A TU that begins in one page and ends in the next (only its first instruction may do so) is never chained to.
  *  - tc_flush is called only when no translated code is on the way (from the dispatcher).
  * vCPU thread only.
@@ -40,6 +40,8 @@ struct tu_insn {
 	u16 guest_off; /* from the TU's EIP */
 	u16 access[2];
 	s16 esp_off; /* the guest's ESP is r15d + esp_off wherever the instruction can fault in its window */
+	/* Where control may come in with r15d the guest's ESP and nothing in scratch registers, from the TU's head; 0: nowhere. */
+	u16 join_off;
 };
 
 /* A direct exit. Unchained, its branch leads to a cold stub that leaves to the dispatcher with the exit's number. */
@@ -119,6 +121,8 @@ int tc_init(struct vcpu *v, u64 size);
 void tc_free(struct vcpu *v);
 /* Drops everything. */
 void tc_flush(struct vcpu *v);
+/* Other memory lies behind some addresses: drops the TUs there. FPU parked. */
+void tc_remap(struct vcpu *v);
 /* Room for one more TU of the largest size; flushes if there is none. */
 void tc_make_room(struct vcpu *v);
 
@@ -152,7 +156,11 @@ struct tu *tu_lookup(struct tc *tc, u64 pa, u32 eip, u32 mode);
 void tu_publish(struct vcpu *v, struct tu *tu);
 /* Unlinks a TU from index, pages, jump caches and chains. */
 void tu_drop(struct vcpu *v, struct tu *tu);
-/* Points an exit at a TU's body. */
+/* The rx address at which a TU can be entered to go on at eip: its body, or an instruction's join_off; 0 if there is none. */
+u32 tu_entry(struct tc *tc, const struct tu *tu, u32 eip);
+/* A TU that has (pa, eip, mode) within and can be entered there, or NULL; one that begins there is not looked for. */
+struct tu *tu_holding(struct vcpu *v, u64 pa, u32 eip, u32 mode);
+/* Points an exit at the place in a TU where its target is; `to` has it. */
 void tu_chain(struct vcpu *v, struct tu_exit *x, struct tu *to);
 /* The TU whose host code holds rx address pc, or NULL; and the number of the instruction there. */
 struct tu *tu_by_host(struct tc *tc, u64 pc);

@@ -36,12 +36,44 @@ static void point(struct tc *tc, u32 site, u32 to)
 	*(u32 *)(tc->rw + (site - (u32)(u64)tc->rx)) = to - (site + 4);
 }
 
+u32 tu_entry(struct tc *tc, const struct tu *tu, u32 eip)
+{
+	u32 off = eip - tu->eip;
+	if (!off)
+		return tu->body;
+	for (u32 i = 1; i < tu->insn_count; i++) {
+		const struct tu_insn *in = tu_insn(tc, tu, i);
+		if (in->guest_off == off)
+			return in->join_off ? tu->head + in->join_off : 0;
+	}
+	return 0;
+}
+
+struct tu *tu_holding(struct vcpu *v, u64 pa, u32 eip, u32 mode)
+{
+	/* More TUs in a page than this are not worth looking at. */
+	enum { LOOKS = 256 };
+	struct tc *tc = v->tc;
+	const struct page_desc *d = smc_page(v, ram_page(&v->vm->mem, ram_ptr(&v->vm->mem, pa)));
+	if (!(d->granules >> ((pa & PAGE_MASK) >> 6) & 1))
+		return NULL;
+	u32 looks = LOOKS;
+	for (u32 link = d->tus; link && looks; looks--) {
+		struct tu *tu = tu_by_index(tc, (link >> 1) - 1);
+		link = tu->page_next[link & 1];
+		if (pa - tu->pa < tu->guest_len && pa - tu->pa == eip - tu->eip && tu->mode == mode && !(tu->flags & TU_STRADDLES) &&
+		    tu_entry(tc, tu, eip))
+			return tu;
+	}
+	return NULL;
+}
+
 void tu_chain(struct vcpu *v, struct tu_exit *x, struct tu *to)
 {
 	x->target = tu_index(v->tc, to) + 1;
 	x->next_in = to->incoming;
 	to->incoming = (u32)(x - v->tc->exits) + 1;
-	point(v->tc, x->site, to->body);
+	point(v->tc, x->site, tu_entry(v->tc, to, x->target_eip));
 	v->stats.chains++;
 }
 
@@ -106,6 +138,29 @@ void tu_drop(struct vcpu *v, struct tu *tu)
 		}
 	}
 	v->stats.tus_dropped++;
+}
+
+/* The page of the linear view that pa means now, or another than any. */
+static u32 page_now(const struct vcpu *v, u64 pa)
+{
+	const u8 *host = ram_ptr(&v->vm->mem, pa);
+	return host ? ram_page(&v->vm->mem, host) : ~0u;
+}
+
+void tc_remap(struct vcpu *v)
+{
+	struct tc *tc = v->tc;
+	for (u32 i = 0; i < tc->tu_count; i++) {
+		struct tu *tu = &tc->tus[i];
+		bool straddles = tu->flags & TU_STRADDLES;
+		if ((tu->flags & TU_DEAD) ||
+		    (page_now(v, tu->pa) == tu->page[0] && (!straddles || page_now(v, tu->pa2) == tu->page[1])))
+			continue;
+		tu_drop(v, tu);
+		smc_recount(v, tu->page[0]);
+		if (straddles)
+			smc_recount(v, tu->page[1]);
+	}
 }
 
 bool tc_contains(const struct tc *tc, u64 pc)

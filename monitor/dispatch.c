@@ -542,6 +542,14 @@ static u64 walk_second(struct vcpu *v, u32 linear, bool *global)
 	return w.pa;
 }
 
+static struct tu *make_tu(struct vcpu *v, u64 pa)
+{
+	fpu_park(v);
+	struct tu *tu = translate(v, pa);
+	window_translated(v, tu->insn_count);
+	return tu;
+}
+
 /* The TU for v->eip in v->mode, made if there is none. *global: its pages survive MOV CR3. Raises what the fetch raises. */
 static struct tu *find_tu(struct vcpu *v, bool *global)
 {
@@ -570,8 +578,7 @@ static struct tu *find_tu(struct vcpu *v, bool *global)
 		tu = NULL;
 	}
 	if (!tu) {
-		fpu_park(v);
-		tu = translate(v, w.pa);
+		tu = make_tu(v, w.pa);
 		if (tu->flags & TU_STRADDLES)
 			walk_second(v, linear, global);
 	}
@@ -615,56 +622,97 @@ static void run_single(struct vcpu *v)
 		raise_debug(v, causes);
 }
 
+/*
+ * A chainable exit was taken: finds or makes what it leads to and links it. Its page is mapped as it was when the code that left was
+ * entered, so nothing is walked. Returns the rx address at which to go on, or 0: as the dispatcher finds it.
+ */
+static u64 follow_exit(struct vcpu *v, struct tu_exit *x)
+{
+	struct tc *tc = v->tc;
+	struct tu *from = tu_by_index(tc, x->tu), *to;
+	u32 flushes = (u32)v->stats.tc_flushes;
+	u64 pa = from->pa + (s64)(s32)(x->target_eip - from->eip);
+
+	v->eip = x->target_eip;
+	if ((from->flags & TU_DEAD) || from->mode != v->mode || (atomic_load(&v->events) & v->event_mask))
+		return 0;
+	if (unlikely(v->debug != NULL) && debug_ends_tu(v, v->eip, v->mode & MODE_FLAT(SEG_CS)))
+		return 0;
+	to = tu_lookup(tc, pa, v->eip, v->mode);
+	if (!to && (to = tu_holding(v, pa, v->eip, v->mode)))
+		v->stats.joins++;
+	if (!to)
+		to = make_tu(v, pa);
+	if (flushes != (u32)v->stats.tc_flushes || (to->flags & TU_STRADDLES) || x->target)
+		return 0;
+	tu_chain(v, x, to);
+	if (unlikely(v->verifier))
+		verify_chain_or_die(v, x);
+	return tu_entry(tc, to, v->eip);
+}
+
+/*
+ * The jump cache of v->mode did not know v->eip: has it know. Returns the head to enter, or 0 if anything but EIP may have changed since
+ * the dispatcher, or next_head, last looked.
+ */
+static u64 serve_miss(struct vcpu *v)
+{
+	struct jump_cache *jc;
+	struct tu *tu;
+	bool global;
+
+	if (atomic_load(&v->events) || v->poll_armed || v->pending_db || v->lockstep || v->debug || wants_single(v) ||
+	    (v->mode & MODE_CS_LIMIT) || mode_compute(v) != (v->mode & ~MODE_DIRECT))
+		return 0;
+	jc = jc_for_mode(v, v->mode);
+	if (atomic_load(&v->jc) != jc->entry)
+		return 0;
+	v->event_mask = due_events(v);
+	v->sysflags &= ~EFLAGS_RF;
+	tu = find_tu(v, &global);
+	jc_enter(v, jc, tu, global);
+	return tu->head;
+}
+
 static void run(struct vcpu *v, bool missed)
 {
 	struct jump_cache *jc = NULL;
-	u64 head;
+	u64 host;
 	if (likely(!(v->mode & MODE_CS_LIMIT)))
 		jc = jc_for_mode(v, v->mode);
-	head = jc && !missed ? jc_head(v, jc, v->eip) : 0;
-	if (!head) {
+	host = jc && !missed ? jc_head(v, jc, v->eip) : 0;
+	if (!host) {
 		bool global;
 		struct tu *tu = find_tu(v, &global);
-		head = tu->head;
+		host = tu->head;
 		if (jc)
 			jc_enter(v, jc, tu, global);
 	}
-	if (log_on(LOG_EXEC | LOG_CPU))
-		trace_enter(v, head);
 	atomic_store(&v->jc, jc ? jc->entry : jc_all_miss(v));
 	/* Whoever set an event before this store has armed a cache that is gone now. */
 	if (unlikely(atomic_load(&v->events) & v->event_mask))
 		return;
-	v->stats.dispatches++;
-	trail_tu(&v->trail, v->seg[SEG_CS].sel, v->eip, v->mode, (u32)head);
-	fpu_load(v);
-	u32 chain = vcpu_enter(v, head);
-	v->missed = !chain;
-	if (!chain || chain == ENTER_CALLOUT)
-		return;
-	/* An exit to a TU in the same page wants to be linked. */
-	struct tu_exit *x = &v->tc->exits[chain - 1];
-	v->eip = x->target_eip;
-	if (atomic_load(&v->events) & v->event_mask)
-		return;
-	if (unlikely(v->debug != NULL) && debug_ends_tu(v, v->eip, v->mode & MODE_FLAT(SEG_CS)))
-		return;
-	u32 flushes = (u32)v->stats.tc_flushes;
-	bool global;
-	struct tu *from = tu_by_index(v->tc, x->tu), *to = find_tu(v, &global);
-	if (flushes == (u32)v->stats.tc_flushes && !(from->flags & TU_DEAD) && !(to->flags & TU_STRADDLES) && !x->target &&
-	    (to->pa & ~(u64)PAGE_MASK) == (from->pa & ~(u64)PAGE_MASK) && to->mode == from->mode) {
-		tu_chain(v, x, to);
-		if (unlikely(v->verifier))
-			verify_chain_or_die(v, x);
-	}
+	do {
+		if (log_on(LOG_EXEC | LOG_CPU))
+			trace_enter(v, host);
+		v->stats.dispatches++;
+		trail_tu(&v->trail, v->seg[SEG_CS].sel, v->eip, v->mode, (u32)host);
+		fpu_load(v);
+		u32 left = vcpu_enter(v, host);
+		v->missed = !left;
+		if (left == ENTER_CALLOUT)
+			return;
+		host = left ? follow_exit(v, &v->tc->exits[left - 1]) : serve_miss(v);
+		/* What has just been translated may have brought a window. */
+	} while (host && (!v->user_window || v->cpl != 3 || (v->mode & MODE_DIRECT)));
 }
 
 /* What physical addresses mean has changed. */
 static void remap(struct vcpu *v)
 {
 	if (atomic_load(&v->events) & EV_MAP) {
-		tc_flush(v);
+		fpu_park(v);
+		tc_remap(v);
 		windows_drop(v);
 	}
 	vcpu_clear_event(v, EV_TLB | EV_MAP);

@@ -11,6 +11,7 @@
 	X(tus_made, "translation units made")                             \
 	X(tus_dropped, "translation units dropped")                       \
 	X(insns_translated, "guest instructions translated")              \
+	X(insns_decoded, "of them, decoded anew")                         \
 	X(guest_bytes, "guest code bytes translated")                     \
 	X(host_bytes_hot, "host code bytes emitted, hot part")            \
 	X(host_bytes_cold, "host code bytes emitted, cold stubs")         \
@@ -19,6 +20,7 @@
 	X(dispatches, "entries into the translation cache")               \
 	X(crossings, "of those, made by callouts themselves")              \
 	X(chains, "direct exits chained")                                 \
+	X(joins, "of them, into the middle of a TU")                      \
 	X(jc_transfers, "transfers by jump cache (counted under -d stats)") \
 	X(jc_fills, "jump-cache fills")                                   \
 	X(jc_flushes, "jump-cache flushes")                               \
@@ -30,6 +32,7 @@
 	X(slow_reads, "memory reads by bounce buffer")                    \
 	X(slow_writes, "memory writes by bounce buffer")                  \
 	X(windows_made, "windows created")                                \
+	X(windows_early, "of them, for the code that a program brought")  \
 	X(windows_demoted, "windows given up: they did not pay") \
 	X(windows_evicted, "windows dropped to make room")                \
 	X(window_fills, "hidden faults that filled a window")             \

@@ -192,11 +192,42 @@ void window_sleep(struct vcpu *v)
  */
 static bool can_afford(const struct vcpu *v, struct heat *h)
 {
-	u64 earned = h->ran / ACCOUNT_SHARE;
-	if (!h->ran || earned < h->price || now(v) < h->retry.not_before)
+	u64 earned = h->ran / ACCOUNT_SHARE + h->brought * COST_INSN;
+	if (!earned || earned < h->price || now(v) < h->retry.not_before)
 		return false;
 	h->price = window_price(v);
 	return earned >= h->price;
+}
+
+/* The price is the window's own, for it would have been earned. */
+static void promote(struct vcpu *v, struct heat *h)
+{
+	fpu_park(v);
+	window_adopt(v);
+	if (v->vm->opt.flavour != FLAVOUR_AUTO || !v->user_window)
+		return;
+	s64 begin = v->user_window->account.balance;
+	v->user_window->account.balance += (s64)h->price;
+	window_hand_over(v, v->user_window, begin);
+	h->ran = h->price = h->brought = 0;
+}
+
+static bool can_have_one(const struct vcpu *v)
+{
+	const struct windows *ws = v->windows;
+	return !v->user_window && v->cpl == 3 && !(ws->refused && ws->reserved == !!ws->window[KERNEL_WINDOW].base);
+}
+
+void window_translated(struct vcpu *v, u32 insns)
+{
+	if (v->vm->opt.flavour != FLAVOUR_AUTO || !(v->cr0 & CR0_PG) || !can_have_one(v))
+		return;
+	struct heat *h = heat(v);
+	h->brought += insns;
+	if (h->brought <= NEW_INSNS || !can_afford(v, h))
+		return;
+	promote(v, h);
+	v->stats.windows_early += !!v->user_window;
 }
 
 void window_tick(struct vcpu *v)
@@ -216,18 +247,12 @@ void window_tick(struct vcpu *v)
 	 * everywhere: that is not heat. */
 	u64 all = v->stats.exceptions + v->stats.entries_marked, news = all - ws->news;
 	ws->news = all;
-	if (v->user_window || v->cpl != 3 || (ws->refused && ws->reserved == !!ws->window[KERNEL_WINDOW].base))
+	if (!can_have_one(v))
 		return;
 	struct heat *h = heat(v);
+	h->brought = 0;
 	h->ran = news > CALM_NEWS ? 0 : h->ran + ran;
 	if (automatic && !can_afford(v, h))
 		return;
-	fpu_park(v);
-	window_adopt(v);
-	if (!automatic || !v->user_window)
-		return;
-	s64 begin = v->user_window->account.balance;
-	v->user_window->account.balance += (s64)h->price;
-	window_hand_over(v, v->user_window, begin);
-	h->ran = h->price = 0;
+	promote(v, h);
 }

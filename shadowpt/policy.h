@@ -29,6 +29,9 @@ struct window;
 #define COST_TABLE_WRITE 100u	/* by the monitor, for the page is traced */
 #define COST_GUILT	 10000u /* a signal, and a TU made anew */
 
+#define COST_INSN	 100u	/* an instruction translated once more, for it ran checked first */
+
+#define NEW_INSNS      4096u /* translated between two ticks, for a program to be one that brings much code */
 #define ACCOUNT_SHARE  4
 #define ACCOUNT_USER   1000000 /* the most that an account can hold */
 #define ACCOUNT_KERNEL 5000000 /* it has all of memory to map, and bursts are worth more to it */

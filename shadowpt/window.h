@@ -38,6 +38,11 @@ void window_tick(struct vcpu *v);
 /* The CPU is about to sleep in HLT. */
 void window_sleep(struct vcpu *v);
 /*
+ * So many instructions of the current code have been translated. A program that brings much new code gets its window early, for what is
+ * translated checked before has to be translated again behind it. FPU parked.
+ */
+void window_translated(struct vcpu *v, u32 insns);
+/*
  * Before code runs at v->cpl: sets v->window, does a user's queued zaps, loads the GS base. False if there is no window: run checked.
  */
 bool window_enter(struct vcpu *v);

@@ -100,6 +100,7 @@ struct windows {
 	struct heat {
 		u32 cr3;
 		u64 ran, price; /* processor time of checked user code, and how much of it a window costs to begin with; ns */
+		u64 brought;	/* instructions translated for it, checked, since the last tick */
 		struct retry retry;
 	} heat[HEAT_SLOTS];
 	struct retry kernel_retry;

@@ -20,14 +20,17 @@ static bool may_link(const struct xlate *x)
 	return !(x->mode & (MODE_SINGLE | MODE_CS_LIMIT)) && !x->v->lockstep && !log_on(LOG_NOCHAIN);
 }
 
-/* In the page that the TU began in, and in it from end to end: then its mapping is the TU's own. */
+/* In the page that the TU began in, and in it from end to end: then its mapping is the TU's own. No exit is ever chained to an instruction
+ * that straddles, so one that would leads through the jump cache, which a loop does not leave to the dispatcher for. */
 static bool may_chain(const struct xlate *x, u32 target)
 {
 	/* The dispatcher raises #GP. */
 	if ((x->mode & MODE_CS_64K) && target > 0xffff)
 		return false;
 	u32 offset = ((u32)x->tu->pa & PAGE_MASK) + (target - x->tu->eip);
-	return may_link(x) && offset < PAGE_SIZE && !(x->tu->flags & TU_STRADDLES) && x->tu->exit_count < TU_MAX_EXITS;
+	if (!may_link(x) || offset >= PAGE_SIZE || (x->tu->flags & TU_STRADDLES) || x->tu->exit_count >= TU_MAX_EXITS)
+		return false;
+	return decoder_fits(&x->decoder, cs32(x), x->page + offset, PAGE_SIZE - offset);
 }
 
 /*

@@ -34,7 +34,7 @@ static void load_operand(struct xlate *x, const ZydisDecodedOperand *mem, unsign
 
 static bool is_segment(const ZydisDecodedOperand *op)
 {
-	return op->type == ZYDIS_OPERAND_TYPE_REGISTER && ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_SEGMENT;
+	return op->type == ZYDIS_OPERAND_TYPE_REGISTER && op->reg.value >= ZYDIS_REGISTER_ES && op->reg.value <= ZYDIS_REGISTER_GS;
 }
 
 /* In real and virtual-8086 mode a load of a data segment register is two stores. SS holds interrupts back as well. */
@@ -605,6 +605,8 @@ static const struct insn_entry *find_entry(const struct xlate *x)
 static emu_fn *fpu_unavailable(const struct xlate *x)
 {
 	const ZydisDecodedInstruction *in = &x->in;
+	if (in->meta.isa_ext == ZYDIS_ISA_EXT_BASE)
+		return NULL;
 	bool mmx = in->mnemonic == ZYDIS_MNEMONIC_EMMS || in->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ, sse = false;
 	if (in->mnemonic == ZYDIS_MNEMONIC_FWAIT)
 		return (x->mode & (MODE_MP | MODE_TS)) == (MODE_MP | MODE_TS) ? emu_nm : NULL;
@@ -613,9 +615,8 @@ static emu_fn *fpu_unavailable(const struct xlate *x)
 	for (unsigned i = 0; i < in->operand_count; i++) {
 		if (x->ops[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
 			continue;
-		ZydisRegisterClass class = ZydisRegisterGetClass(x->ops[i].reg.value);
-		mmx |= class == ZYDIS_REGCLASS_MMX;
-		sse |= class == ZYDIS_REGCLASS_XMM || x->ops[i].reg.value == ZYDIS_REGISTER_MXCSR;
+		mmx |= is_mmx(x->ops[i].reg.value);
+		sse |= is_xmm(x->ops[i].reg.value) || x->ops[i].reg.value == ZYDIS_REGISTER_MXCSR;
 	}
 	sse |= in->mnemonic == ZYDIS_MNEMONIC_LDMXCSR || in->mnemonic == ZYDIS_MNEMONIC_STMXCSR;
 	if ((mmx || sse) && (x->mode & MODE_EM))
@@ -627,7 +628,7 @@ static emu_fn *fpu_unavailable(const struct xlate *x)
 
 static bool is_gpr(const ZydisDecodedOperand *op)
 {
-	return op->type == ZYDIS_OPERAND_TYPE_REGISTER && ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_GPR32;
+	return op->type == ZYDIS_OPERAND_TYPE_REGISTER && is_gpr32(op->reg.value);
 }
 
 /*
@@ -675,7 +676,7 @@ static bool defers_esp(const struct xlate *x, enum action action)
 	}
 	for (unsigned i = 0; i < in->operand_count; i++)
 		if (op[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-		    ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LEGACY_32, op[i].reg.value) == ZYDIS_REGISTER_ESP)
+		    (op[i].reg.value == ZYDIS_REGISTER_ESP || op[i].reg.value == ZYDIS_REGISTER_SP))
 			return false;
 	return true;
 }
@@ -687,11 +688,15 @@ void lower_insn(struct xlate *x)
 	u64 need = insn_feature(in);
 	emu_fn *unavailable;
 
+	/* Behind STI an interrupt shadow may have to be thrown; nobody else is to come in there. */
+	bool joins = !x->sti && !(x->mode & MODE_SINGLE) && !x->v->marks && !x->v->lockstep;
 	x->sti = false;
 	x->defers = defers_esp(x, e->action);
 	if (!x->defers)
 		emit_esp(x);
 	cur_insn(x)->esp_off = (s16)x->esp_off;
+	if (joins && !x->esp_off)
+		cur_insn(x)->join_off = (u16)(here(x) - x->rx);
 	if (in->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || (need && (x->v->features & need) != need)) {
 		/* SYSENTER and friends count as BASE; 3DNow!, VEX and the rest are not offered. */
 		emit_callout(x, emu_ud, true);

@@ -23,7 +23,9 @@
 
 unsigned gpr_number(ZydisRegister r)
 {
-	return (unsigned)ZydisRegisterGetId(r);
+	if (is_gpr32(r))
+		return (unsigned)(r - ZYDIS_REGISTER_EAX);
+	return is_gpr16(r) ? (unsigned)(r - ZYDIS_REGISTER_AX) : (unsigned)ZydisRegisterGetId(r);
 }
 
 unsigned seg_number(ZydisRegister r)
@@ -70,6 +72,8 @@ bool is_flat(const struct xlate *x, unsigned seg, u32 dir)
 /* x87 and MMX instructions that report a pending x87 exception. */
 static bool waits_for_x87(const struct xlate *x)
 {
+	if (x->in.meta.isa_ext == ZYDIS_ISA_EXT_BASE)
+		return false;
 	switch (x->in.mnemonic) {
 	case ZYDIS_MNEMONIC_FNSTCW:
 	case ZYDIS_MNEMONIC_FNSTSW:
@@ -78,7 +82,7 @@ static bool waits_for_x87(const struct xlate *x)
 		break;
 	}
 	for (unsigned i = 0; i < x->in.operand_count; i++)
-		if (x->ops[i].type == ZYDIS_OPERAND_TYPE_REGISTER && ZydisRegisterGetClass(x->ops[i].reg.value) == ZYDIS_REGCLASS_MMX)
+		if (x->ops[i].type == ZYDIS_OPERAND_TYPE_REGISTER && is_mmx(x->ops[i].reg.value))
 			return true;
 	return is_x87(&x->in);
 }
@@ -260,12 +264,10 @@ static void analyse(const struct xlate *x, bool mem, struct encoding *e)
 	for (unsigned i = 0; i < in->operand_count; i++) {
 		const ZydisDecodedOperand *op = &x->ops[i];
 		/* FLAGS, of which there are 16 bits in 16-bit code, is no operand that 66 is for: it would make COMISS a COMISD. */
-		word |= op->size == 16 &&
-			!(op->type == ZYDIS_OPERAND_TYPE_REGISTER && ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_FLAGS);
+		word |= op->size == 16 && !(op->type == ZYDIS_OPERAND_TYPE_REGISTER && is_flags(op->reg.value));
 		if (op->type != ZYDIS_OPERAND_TYPE_REGISTER)
 			continue;
-		ZydisRegisterClass class = ZydisRegisterGetClass(op->reg.value);
-		if (class == ZYDIS_REGCLASS_GPR8 && op->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT) {
+		if (is_gpr8(op->reg.value) && op->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT) {
 			if (op->reg.value >= ZYDIS_REGISTER_AH && op->reg.value <= ZYDIS_REGISTER_BH) {
 				e->high = (unsigned)(op->reg.value - ZYDIS_REGISTER_AH) + 4;
 				e->high_in_reg = op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG;
@@ -273,7 +275,7 @@ static void analyse(const struct xlate *x, bool mem, struct encoding *e)
 			}
 			continue;
 		}
-		if ((class != ZYDIS_REGCLASS_GPR32 && class != ZYDIS_REGCLASS_GPR16) || gpr_number(op->reg.value) != REG_ESP)
+		if (op->reg.value != ZYDIS_REGISTER_ESP && op->reg.value != ZYDIS_REGISTER_SP)
 			continue;
 		/* The guest's ESP is r15. */
 		switch (op->encoding) {

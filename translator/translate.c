@@ -16,7 +16,6 @@
 #include <time.h>
 
 #include "cache/smc.h"
-#include "monitor/cpuid.h"
 #include "monitor/debug.h"
 #include "monitor/exception.h"
 #include "monitor/log.h"
@@ -56,6 +55,8 @@ static void emit_count(struct xlate *x)
 	emit_op_mem(x, true, 0x89, R9, R14, NO_REG, 1, offsetof(struct vcpu, insns));
 }
 
+#define TIMED_TUS 16
+
 static u64 now_ns(void)
 {
 	struct timespec t;
@@ -63,29 +64,18 @@ static u64 now_ns(void)
 	return (u64)t.tv_sec * NS_PER_SEC + (u64)t.tv_nsec;
 }
 
-static void init_decoder(struct xlate *x)
-{
-	bool wide = x->mode & MODE_CS32;
-	ZydisDecoderInit(&x->decoder, wide ? ZYDIS_MACHINE_MODE_LEGACY_32 : ZYDIS_MACHINE_MODE_LEGACY_16,
-			 wide ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_16);
-	/* What is not offered decodes as it did before it existed. */
-	ZydisDecoderEnableMode(&x->decoder, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
-	ZydisDecoderEnableMode(&x->decoder, ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
-	ZydisDecoderEnableMode(&x->decoder, ZYDIS_DECODER_MODE_TZCNT, ZYAN_FALSE);
-	ZydisDecoderEnableMode(&x->decoder, ZYDIS_DECODER_MODE_WBNOINVD, ZYAN_FALSE);
-	ZydisDecoderEnableMode(&x->decoder, ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
-	if (!(x->v->features & CPUF_LZCNT))
-		ZydisDecoderEnableMode(&x->decoder, ZYDIS_DECODER_MODE_LZCNT, ZYAN_FALSE);
-}
-
 enum fetch { FETCH_OK, FETCH_PAGE_END, FETCH_UNDEFINED, FETCH_TOO_LONG };
 
 /* Decodes the instruction at page offset `off` of the TU's page; `avail` bytes are there. */
 static enum fetch decode(struct xlate *x, const u8 *code, u32 avail)
 {
-	ZyanStatus s = ZydisDecoderDecodeFull(&x->decoder, code, MIN(avail, 15), &x->in, x->ops);
+	ZyanStatus s = decoder_decode(&x->decoder, cs32(x), code, avail, &x->in, &x->ops);
 	if (ZYAN_SUCCESS(s)) {
-		memcpy(x->bytes, code, x->in.length);
+		/* A copy of fixed length is a load and a store. */
+		if (likely(avail >= sizeof(x->bytes)))
+			memcpy(x->bytes, code, sizeof(x->bytes));
+		else
+			memcpy(x->bytes, code, x->in.length);
 		return FETCH_OK;
 	}
 	/* Too long is known only of 15 bytes that are there: until then the next page's #PF comes first. */
@@ -134,7 +124,7 @@ static void emit_end(struct xlate *x)
 	emit_jmp(x, (u64)thunk_sti_exit);
 }
 
-static void translate_body(struct xlate *x, const u8 *page)
+static void translate_body(struct xlate *x)
 {
 	struct vcpu *v = x->v;
 	struct tu *tu = x->tu;
@@ -145,7 +135,7 @@ static void translate_body(struct xlate *x, const u8 *page)
 			emit_end(x);
 			break;
 		}
-		const u8 *code = page + offset;
+		const u8 *code = x->page + offset;
 		u32 avail = PAGE_SIZE - offset;
 		enum fetch f = avail ? decode(x, code, avail) : FETCH_PAGE_END;
 		if (f == FETCH_PAGE_END && x->insn == 0)
@@ -195,7 +185,8 @@ static void translate_body(struct xlate *x, const u8 *page)
 
 int translator_init(struct vcpu *v)
 {
-	v->xlate = malloc(sizeof(*v->xlate));
+	/* Zeroed memory that is touched as it is needed: most of it is the decoder's memo. */
+	v->xlate = calloc(1, sizeof(*v->xlate));
 	if (!v->xlate)
 		return -ENOMEM;
 	if (v->vm->opt.verify) {
@@ -217,14 +208,16 @@ void translator_free(struct vcpu *v)
 
 struct tu *translate(struct vcpu *v, u64 pa)
 {
-	u64 t0 = now_ns();
+	/* To read the clock takes as long as an instruction: one TU of so many stands for the others. */
+	bool timed = v->stats.tus_made % TIMED_TUS == 0;
+	u64 t0 = timed ? now_ns() : 0;
 	tc_make_room(v);
 	struct tc *tc = v->tc;
 	struct xlate *x = v->xlate;
-	const u8 *page = ram_ptr(&v->vm->mem, pa & ~(u64)PAGE_MASK);
 	x->v = v;
 	x->tc = tc;
 	x->mode = v->mode;
+	x->page = ram_ptr(&v->vm->mem, pa & ~(u64)PAGE_MASK);
 	x->tu = &tc->tus[tc->tu_count];
 	x->start = x->p = tc->rw + tc->used;
 	x->rx = (u32)(u64)tc->rx + (u32)tc->used;
@@ -240,9 +233,9 @@ struct tu *translate(struct vcpu *v, u64 pa)
 	/* A fault of the fetch is raised only before the first instruction has been lowered: nothing has been taken from the arenas then.
 	 */
 	u32 first_emu = tc->emu_count;
-	init_decoder(x);
+	decoder_set_features(&x->decoder, v->features);
 	emit_head(x);
-	translate_body(x, page);
+	translate_body(x);
 	x->tu->cold = here(x);
 	emit_cold(x);
 	x->tu->end = here(x);
@@ -260,9 +253,11 @@ struct tu *translate(struct vcpu *v, u64 pa)
 		perf_tu(v, tu);
 	v->stats.tus_made++;
 	v->stats.insns_translated += tu->insn_count;
+	v->stats.insns_decoded = x->decoder.misses;
 	v->stats.guest_bytes += tu->guest_len;
 	v->stats.host_bytes_hot += tu->cold - tu->head;
 	v->stats.host_bytes_cold += tu->end - tu->cold;
-	v->stats.translate_ns += now_ns() - t0;
+	if (timed)
+		v->stats.translate_ns += (now_ns() - t0) * TIMED_TUS;
 	return tu;
 }

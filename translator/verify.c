@@ -3,6 +3,9 @@
  * runs the blocks in an order in which each comes behind all that lead to it (there are no loops within a TU: a loop is an exit to the TU
  * itself, with a poll), so each is run once, on what is true on every way to it.
  *
+ * A TU is entered at its head, at its body, and, by chained exits, at instructions in its middle: all of these are looked at with nothing
+ * known but what is true at each entry.
+ *
  * Invariant: a byte that is never reached is never looked at, and never executed: control goes only where the rules follow it.
  */
 #include "translator/verify.h"
@@ -168,6 +171,12 @@ static enum verify_rule decode_block(struct verifier *r, u32 off, u32 *work, u32
 	return VERIFY_OK;
 }
 
+/* The n'th instruction's place for chained exits to come in: an offset in the TU, or 0. */
+static u32 join_of(const struct verifier *r, u32 n)
+{
+	return tu_insn(r->v->tc, r->tu, n)->join_off;
+}
+
 static enum verify_rule decode_all(struct verifier *r, u32 *where)
 {
 	u32 work = 0;
@@ -175,6 +184,9 @@ static enum verify_rule decode_all(struct verifier *r, u32 *where)
 	enum verify_rule rule = add_block(r, 0, &work);
 	if (!rule)
 		rule = add_block(r, offset_of(r, r->tu->body), &work);
+	for (u32 i = 1; i < r->tu->insn_count && !rule; i++)
+		if (join_of(r, i))
+			rule = add_block(r, join_of(r, i), &work);
 	while (!rule && work) {
 		u32 off = r->block[r->work[--work]].off;
 		/* Known already as the middle of another: then it is only a place where that is cut. */
@@ -289,6 +301,9 @@ static enum verify_rule run_all(struct verifier *r, u32 *where)
 	enum verify_rule rule = visit(r, r->block_at[body] - 1u, &place, where);
 	if (!rule)
 		rule = visit(r, r->block_at[0] - 1u, &place, where);
+	for (u32 i = 1; i < r->tu->insn_count && !rule; i++)
+		if (join_of(r, i))
+			rule = visit(r, r->block_at[join_of(r, i)] - 1u, &place, where);
 	if (rule)
 		return rule;
 	struct vstate s;
@@ -299,6 +314,9 @@ static enum verify_rule run_all(struct verifier *r, u32 *where)
 	/* Chained exits leave nothing in r8. */
 	vstate_entry(&s, false);
 	enter_block(r, body, &s);
+	for (u32 i = 1; i < r->tu->insn_count; i++)
+		if (join_of(r, i))
+			enter_block(r, join_of(r, i), &s);
 	for (; place < V_MAX_BLOCKS && !rule; place++)
 		rule = run_block(r, &r->block[r->order[place]], where);
 	return rule;

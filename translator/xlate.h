@@ -8,6 +8,7 @@
 
 #include "cache/tc.h"
 #include "monitor/vcpu.h"
+#include "translator/decode.h"
 #include "translator/mode.h"
 
 /* Out-of-line code, emitted behind the hot part. */
@@ -53,16 +54,16 @@ struct xlate {
 	struct tc *tc;
 	struct tu *tu;
 	u32 mode;
+	const u8 *page; /* that the TU begins in */
 
 	u8 *start; /* rw address of the TU's head */
 	u8 *p;	   /* next byte */
 	u32 rx;	   /* rx address of start */
 
-	ZydisDecoder decoder;
 	ZydisDecodedInstruction in;
-	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
-	u8 bytes[16]; /* of the instruction */
-	u32 eip;      /* of the instruction */
+	ZydisDecodedOperand *ops; /* its in.operand_count operands; the decoder's */
+	u8 bytes[16];		  /* of the instruction */
+	u32 eip;		  /* of the instruction */
 	u32 next_eip;
 	unsigned insn;	/* its number */
 	bool guilty;	/* it has cost too many signals (window.h) */
@@ -75,6 +76,8 @@ struct xlate {
 
 	struct cold cold[MAX_COLD];
 	unsigned cold_count;
+
+	struct decoder decoder;
 };
 
 static inline u32 meta(const struct xlate *x)
@@ -93,6 +96,31 @@ static inline unsigned mode_cpl(const struct xlate *x)
 static inline bool is_x87(const ZydisDecodedInstruction *in)
 {
 	return in->meta.isa_ext == ZYDIS_ISA_EXT_X87 || in->mnemonic == ZYDIS_MNEMONIC_FISTTP;
+}
+/* Which registers there are is asked for each operand of each instruction: the library's answer is a search and a call. */
+static inline bool is_gpr32(ZydisRegister r)
+{
+	return r >= ZYDIS_REGISTER_EAX && r <= ZYDIS_REGISTER_EDI;
+}
+static inline bool is_gpr16(ZydisRegister r)
+{
+	return r >= ZYDIS_REGISTER_AX && r <= ZYDIS_REGISTER_DI;
+}
+static inline bool is_gpr8(ZydisRegister r)
+{
+	return r >= ZYDIS_REGISTER_AL && r <= ZYDIS_REGISTER_BH;
+}
+static inline bool is_mmx(ZydisRegister r)
+{
+	return r >= ZYDIS_REGISTER_MM0 && r <= ZYDIS_REGISTER_MM7;
+}
+static inline bool is_xmm(ZydisRegister r)
+{
+	return r >= ZYDIS_REGISTER_XMM0 && r <= ZYDIS_REGISTER_XMM7;
+}
+static inline bool is_flags(ZydisRegister r)
+{
+	return r == ZYDIS_REGISTER_EFLAGS || r == ZYDIS_REGISTER_FLAGS;
 }
 static inline struct tu_insn *cur_insn(struct xlate *x)
 {

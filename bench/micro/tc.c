@@ -56,16 +56,16 @@ static u64 tsc_cost;
 		}                                                                                                                          \
 	} while (0)
 
-ZyanStatus __real_ZydisDecoderDecodeFull(const ZydisDecoder *d, const void *p, ZyanUSize n, ZydisDecodedInstruction *in,
-					 ZydisDecodedOperand ops[]);
-ZyanStatus __wrap_ZydisDecoderDecodeFull(const ZydisDecoder *d, const void *p, ZyanUSize n, ZydisDecodedInstruction *in,
-					 ZydisDecodedOperand ops[]);
-ZyanStatus __wrap_ZydisDecoderDecodeFull(const ZydisDecoder *d, const void *p, ZyanUSize n, ZydisDecodedInstruction *in,
-					 ZydisDecodedOperand ops[])
+ZyanStatus __real_decoder_decode(struct decoder *d, bool wide, const u8 *code, u32 avail, ZydisDecodedInstruction *in,
+				 ZydisDecodedOperand **ops);
+ZyanStatus __wrap_decoder_decode(struct decoder *d, bool wide, const u8 *code, u32 avail, ZydisDecodedInstruction *in,
+				 ZydisDecodedOperand **ops);
+ZyanStatus __wrap_decoder_decode(struct decoder *d, bool wide, const u8 *code, u32 avail, ZydisDecodedInstruction *in,
+				 ZydisDecodedOperand **ops)
 {
 	ZyanStatus s;
 
-	TIMED(decoding, s = __real_ZydisDecoderDecodeFull(d, p, n, in, ops));
+	TIMED(decoding, s = __real_decoder_decode(d, wide, code, avail, in, ops));
 	return s;
 }
 

@@ -209,6 +209,8 @@ static void check_tu(struct tu *tu)
 			in->host_off);
 		REQUIRE(!in->cold_off || (in->cold_off >= tu->cold - tu->head && in->cold_off < tu->end - tu->head), "instruction %u: stub",
 			n);
+		REQUIRE(!in->join_off || (in->join_off >= in->host_off && in->join_off <= tu->cold - tu->head),
+			"instruction %u: control may come in at offset %u", n, in->join_off);
 		REQUIRE(in->guest_off < tu->guest_len, "instruction %u lies behind the TU's bytes", n);
 		last_host = in->host_off;
 		last_guest = in->guest_off;
