@@ -2,7 +2,8 @@
  * What the parts of the direct memory flavour share, and nobody else sees: the bookkeeping of windows (see window.h).
  *
  *	window.c	life of windows: address space, which one code uses
- *	window_map.c	what is in them: regions, host mappings, traces of page tables, fills and zaps
+ *	window_map.c	what is in them: regions, host mappings, traces of page tables, zaps
+ *	window_fill.c	fills
  *	policy.c	whether they pay: heat, guilt
  *
  * A window is kept in regions of 2 MiB, the least that one page-directory entry maps in any paging mode. A region that has mappings has two
@@ -15,6 +16,8 @@
 #include "monitor/vcpu.h"
 #include "shadowpt/policy.h"
 #include "shadowpt/window.h"
+
+struct walk;
 
 #include "shadowpt/walk.h"
 
@@ -106,7 +109,7 @@ struct windows {
 	struct retry kernel_retry;
 	bool kernel_waits;
 	u32 kernel_polls;
-	u64 sampled; /* vm time: up to when it is known what ran */
+	u64 sampled; /* processor time: up to when it is known what ran */
 	u64 news;    /* exceptions and pages marked accessed or dirty, at the last tick */
 	u64 guilty[GUILTY_SLOTS];
 	struct blame {
@@ -132,12 +135,6 @@ static inline struct region *region_at(struct vcpu *v, u32 index)
 /* Whether the bookkeeping has a linear page for mapped; `which`: window number << 20 | linear page. */
 bool window_is_mapped(struct vcpu *v, const struct window *w, u32 page);
 bool window_is_writable(struct vcpu *v, u32 which);
-/* What window_hand_over would cost at most, ns. */
-u64 window_price(const struct vcpu *v);
-/* Maps what checked code of the current address space has in its flat table, until no more than `least` ns are left in the account. */
-void window_hand_over(struct vcpu *v, struct window *w, s64 least);
-/* Maps the page of the last true fault. */
-void window_prefault(struct vcpu *v, struct window *w);
 /* Empties a window. */
 void window_reset(struct vcpu *v, struct window *w);
 /* Does the queued zaps. */
@@ -146,6 +143,34 @@ void window_flush_zaps(struct vcpu *v, struct window *w);
 void window_switch_kernel(struct vcpu *v, struct window *w);
 /* The supervisor's window stops tracing directories. */
 void window_release_roots(struct vcpu *v, struct window *w);
+
+/* The descriptor of a RAM page, NULL if there is no RAM. */
+struct page_desc *window_page_desc(struct vcpu *v, u64 pa);
+/* Whether a page must not be writable in windows: what it holds would change unseen. */
+bool window_must_not_write(const struct vcpu *v, const struct page_desc *d);
+/* The region of a window, made if need be, for what a walk has found; NULL if there is no room, or no RAM where its tables are. */
+struct region *window_need_region(struct vcpu *v, struct window *w, u32 number, const struct walk *walk);
+/* Forgets a region, and what it used. */
+void window_drop_region(struct vcpu *v, struct window *w, u32 number);
+/* There may be so many more host mappings in it. */
+void window_count_mappings(struct vcpu *v, struct window *w, s32 n);
+/* A page is writable at `which` now: who protects it must find that. */
+void window_remember_writer(struct vcpu *v, struct page_desc *d, u32 which);
+
+/* window_fill.c */
+
+/* A page's entry in the page table of its region; false if there is no memory any more where that was. */
+bool window_table_entry(struct vcpu *v, const struct region *r, u32 page, u64 *e);
+u64 window_entry_frame(const struct region *r, u64 e);
+/* What a page beside the faulting one may be mapped as without touching the guest's tables: PROT_NONE if it may not. */
+int window_neighbour(struct vcpu *v, const struct window *w, const struct region *r, u32 page, u64 *pa);
+
+/* What window_hand_over would cost at most, ns. */
+u64 window_price(const struct vcpu *v);
+/* Maps what checked code of the current address space has in its flat table, until no more than `least` ns are left in the account. */
+void window_hand_over(struct vcpu *v, struct window *w, s64 least);
+/* Maps the page of the last true fault. */
+void window_prefault(struct vcpu *v, struct window *w);
 
 /* window.c */
 
