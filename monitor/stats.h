@@ -15,7 +15,7 @@
 	X(guest_bytes, "guest code bytes translated")                     \
 	X(host_bytes_hot, "host code bytes emitted, hot part")            \
 	X(host_bytes_cold, "host code bytes emitted, cold stubs")         \
-	X(translate_ns, "nanoseconds spent translating")                  \
+	X(translate_ns, "nanoseconds of processor time spent translating, by one TU of sixteen") \
 	X(tc_flushes, "whole-cache evictions")                            \
 	X(dispatches, "entries into the translation cache")               \
 	X(crossings, "of those, made by callouts themselves")              \
