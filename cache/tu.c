@@ -153,8 +153,7 @@ void tc_remap(struct vcpu *v)
 	for (u32 i = 0; i < tc->tu_count; i++) {
 		struct tu *tu = &tc->tus[i];
 		bool straddles = tu->flags & TU_STRADDLES;
-		if ((tu->flags & TU_DEAD) ||
-		    (page_now(v, tu->pa) == tu->page[0] && (!straddles || page_now(v, tu->pa2) == tu->page[1])))
+		if ((tu->flags & TU_DEAD) || (page_now(v, tu->pa) == tu->page[0] && (!straddles || page_now(v, tu->pa2) == tu->page[1])))
 			continue;
 		tu_drop(v, tu);
 		smc_recount(v, tu->page[0]);
