@@ -99,7 +99,7 @@ int jc_init(struct vcpu *v)
 	if (tc->jc_all_miss)
 		munmap(tc->jc_all_miss, table_bytes(tc));
 	tc->jc_entries = JC_HASHED_ENTRIES;
-	tc->jc_all_miss = map(table_bytes(tc), PROT_READ);
+	tc->jc_all_miss = map(table_bytes(tc), PROT_NONE);
 	return tc->jc_all_miss && create(tc, &tc->jcs[0]) ? 0 : -ENOMEM;
 }
 

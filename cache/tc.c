@@ -68,7 +68,6 @@ int tc_init(struct vcpu *v, u64 size)
 	tc->fd = -1;
 	if (!(v->vm->opt.perfmap ? map_anonymous_views(tc, size) : map_views(tc, size)))
 		return -ENOMEM;
-	tc->poll = map_low(PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	/* A TU is rarely below 128 host bytes, its instructions rarely below 8 each. */
 	tc->tu_max = (u32)(size / 96);
 	tc->insn_max = (u32)(size / 8);
@@ -80,9 +79,8 @@ int tc_init(struct vcpu *v, u64 size)
 	tc->emus = arena(tc->emu_max * sizeof(*tc->emus));
 	tc->page_count = memory_view_pages(&v->vm->mem);
 	tc->pages = arena(tc->page_count * sizeof(*tc->pages));
-	if (!tc->rx || !tc->poll || !tc->tus || !tc->insns || !tc->exits || !tc->emus || !tc->pages)
+	if (!tc->rx || !tc->tus || !tc->insns || !tc->exits || !tc->emus || !tc->pages)
 		return -ENOMEM;
-	v->poll_page = tc->poll;
 	return jc_init(v);
 }
 
@@ -96,8 +94,6 @@ void tc_free(struct vcpu *v)
 		munmap(tc->rw, tc->size);
 	if (tc->rx)
 		munmap(tc->rx, tc->size);
-	if (tc->poll)
-		munmap(tc->poll, PAGE_SIZE);
 	if (tc->tus)
 		munmap(tc->tus, tc->tu_max * sizeof(*tc->tus));
 	if (tc->insns)

@@ -29,6 +29,8 @@
 #define ACCESS_SEG(a)	 ((a) >> 12 & 7u)
 #define ACCESS_SEG_SHIFT 12
 
+/* With a size: nothing of the instruction is left to do behind the access. */
+#define ACCESS_LAST 0x8000u
 /* No access: STI, whose interrupt shadow is over the next instruction. */
 #define ACCESS_STI 0x8000u
 /* No access: a load of SS, likewise. */
@@ -49,7 +51,7 @@ struct tu_exit {
 	u32 target_eip;
 	u32 site;     /* rx address of the branch's rel32 field */
 	u32 stub;     /* where it leads when it is not chained */
-	u32 poll;     /* rx address of the poll load in front of a backward branch, or 0 */
+	u32 poll;     /* rx address of the load from the jump cache in front of a backward branch, or 0 */
 	u32 poll_eip; /* where the guest goes on if that faults: the target, or the conditional branch itself */
 	u32 tu;	      /* index of the owner */
 	u32 target;   /* index + 1 of the TU it is chained to, or 0 */
@@ -113,7 +115,6 @@ struct tc {
 	u32 *jc_all_miss;
 	u32 jc_clock; /* round-robin hand of jc_for_mode */
 	struct jc_near jc_near[JC_NEAR];
-	u8 *poll; /* the poll page, below 2 GiB */
 };
 
 /* Creates the cache for v; size in bytes. 0 or -errno. */

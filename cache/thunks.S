@@ -12,6 +12,7 @@
 #define V_JC 56
 #define V_TABLE 64
 #define V_HOST_RSP 72
+#define V_STEP 96
 
 	.text
 
@@ -46,9 +47,9 @@
 
 	/*
 	 * With DF clear, as it is here and most of the time in the guest too, POPFQ costs more than putting OF back by an addition that overflows, and the
-	 * others by SAHF. Clobbers EAX and ECX.
+	 * others by SAHF. Clobbers EAX and ECX. step: C may have changed DF.
 	 */
-	.macro LOAD_FLAGS
+	.macro LOAD_FLAGS step=0
 	mov V_HFLAGS(%r14), %eax
 	test $0x400, %eax
 	jnz 8f
@@ -57,8 +58,14 @@
 	shl $20, %ecx
 	add %ecx, %ecx
 	sahf
+	.if \step
+	movl $1, V_STEP(%r14)
+	.endif
 	.subsection 1
-8:	pushq V_HFLAGS(%r14)
+8:	.if \step
+	movl $-1, V_STEP(%r14)
+	.endif
+	pushq V_HFLAGS(%r14)
 	popfq
 	jmp 9f
 	.previous
@@ -82,7 +89,7 @@ vcpu_enter:
 	mov V_TABLE(%r14), %r13
 	mov $12, %r12d
 	mov V_EIP(%r14), %r8d
-	LOAD_FLAGS
+	LOAD_FLAGS step=1
 	LOAD_REGS
 	jmp *%r9
 
@@ -199,7 +206,7 @@ thunk_sti_exit:
 	SEG thunk_seg1, 1
 
 /*
- * An instruction ran on a bounce buffer: write it back. All registers survive, as the instruction left them.
+ * An instruction ran on a bounce buffer: write it back. All registers survive, as the instruction left them. Leaves if an event has come of it.
  */
 	.macro COMMIT name, slot
 	.globl \name
@@ -212,6 +219,8 @@ thunk_sti_exit:
 	mov %r14, %rdi
 	mov $\slot, %esi
 	call tc_commit
+	test %eax, %eax
+	jnz leave_commit
 	pop %r11
 	pop %r10
 	pop %r8
@@ -221,6 +230,11 @@ thunk_sti_exit:
 	.endm
 	COMMIT thunk_commit0, 0
 	COMMIT thunk_commit1, 1
+
+leave_commit:
+	add $32, %rsp
+	mov $-1, %eax
+	jmp leave_tc
 
 /*
  * An emulated instruction. In: r8d = index of its emu_insn, r9d = meta. All guest registers come back from the vCPU. It goes on behind the call, leaves,
@@ -238,7 +252,7 @@ thunk_callout:
 	cmp $1, %rax
 	jae 1f
 	add $8, %rsp
-	LOAD_FLAGS
+	LOAD_FLAGS step=1
 	LOAD_REGS
 	ret
 1:	lea 16(%rsp), %rsp
@@ -246,7 +260,7 @@ thunk_callout:
 	mov %rax, %r9
 	mov V_TABLE(%r14), %r13
 	mov V_EIP(%r14), %r8d
-	LOAD_FLAGS
+	LOAD_FLAGS step=1
 	LOAD_REGS
 	jmp *%r9
 2:	mov $-1, %eax

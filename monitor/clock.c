@@ -2,8 +2,8 @@
  * The clock interface over the host's clocks.
  *
  * Invariant: vm time is CLOCK_MONOTONIC plus a constant, hence never goes backwards; the guest's TSC is a linear function of vm time
- * except where the guest writes it. The host's TSC is read only to learn its frequency: a guest compares its TSC with its timers, and
- * both must come from one source.
+ * except where the guest writes it. The host's TSC is read to learn its frequency, and to follow vm time by it for a while (tsc.h): a guest
+ * compares its TSC with its timers, and both must come from one source.
  */
 #include "monitor/clock.h"
 
@@ -140,19 +140,27 @@ u64 clock_ns(const struct clock *c)
 }
 
 /* A division by 10^9 would be half of RDTSC's time; the frequency is off by less than one part in 10^9. */
-static u64 scaled(const struct clock *c)
+static u64 scaled(const struct clock *c, u64 ns)
 {
-	return (u64)((unsigned __int128)clock_ns(c) * c->tsc_per_ns >> 32);
+	return (u64)((unsigned __int128)ns * c->tsc_per_ns >> 32);
 }
 
 u64 clock_tsc(const struct clock *c)
 {
-	return scaled(c) + c->tsc_offset;
+	return scaled(c, clock_ns(c)) + c->tsc_offset;
+}
+
+u64 clock_tsc_host(const struct clock *c, u64 *host)
+{
+	u64 ns = 0;
+
+	sample(&ns, host);
+	return scaled(c, ns + (u64)c->offset_ns) + c->tsc_offset;
 }
 
 void clock_set_tsc(struct clock *c, u64 tsc)
 {
-	c->tsc_offset = tsc - scaled(c);
+	c->tsc_offset = tsc - scaled(c, clock_ns(c));
 }
 
 void clock_wall(const struct clock *c, s64 *sec, u32 *nsec)

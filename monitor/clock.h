@@ -34,8 +34,9 @@ void clock_stop(struct clock *c);
 void clock_start(struct clock *c);
 /* Nanoseconds of vm time. ~20 ns. */
 u64 clock_ns(const struct clock *c);
-/* Guest TSC. */
+/* Guest TSC; and with the host's of the same moment. */
 u64 clock_tsc(const struct clock *c);
+u64 clock_tsc_host(const struct clock *c, u64 *host);
 void clock_set_tsc(struct clock *c, u64 tsc);
 /* Wall-clock seconds since the epoch and nanoseconds within, for the RTC. */
 void clock_wall(const struct clock *c, s64 *sec, u32 *nsec);

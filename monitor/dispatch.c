@@ -5,11 +5,9 @@
  *  - Between two entries, and while a callout looks for the next TU (next_head), the whole guest state is in *v (the FPU perhaps still in
  * the host's registers, see fpu.h).
  *  - An exception raised anywhere below arrives at the setjmp of vcpu_run with v->eip and the registers of the instruction's start.
- *  - An event is looked at after v->jc and the poll page have been put back, so that none is lost (vcpu_set_event arms after it sets the
- * bit).
+ *  - An event is looked at after v->jc has been put back, so that none is lost (vcpu_set_event changes it after it has set the bit).
+ *  - Translated code that could act upon an event has the all-miss cache in v->jc, or is on its way out.
  */
-#include <sys/mman.h>
-
 #include "cache/jc.h"
 #include "cache/tc.h"
 #include "monitor/debug.h"
@@ -43,6 +41,7 @@ _Static_assert(offsetof(struct vcpu, hflags) == 40, "V_HFLAGS");
 _Static_assert(offsetof(struct vcpu, jc) == 56, "V_JC");
 _Static_assert(offsetof(struct vcpu, table) == 64, "V_TABLE");
 _Static_assert(offsetof(struct vcpu, host_rsp) == 72, "V_HOST_RSP");
+_Static_assert(offsetof(struct vcpu, step) == 96, "V_STEP");
 
 /* ---- the way into translated code ---- */
 
@@ -80,8 +79,8 @@ static u64 next_head(struct vcpu *v, const struct tu *from)
 	u32 head;
 
 	/* Nothing of it is the case, so all of it is asked for at once. */
-	if (unlikely((from->flags & TU_SINGLE) | (v->debug != NULL) | (v->lockstep != NULL) | v->halted | v->shutdown | v->poll_armed |
-		     v->pending_db | (v->pending.vector >= 0) | wants_single(v) | log_on(LOG_EXEC | LOG_CPU | LOG_NOCHAIN)))
+	if (unlikely((from->flags & TU_SINGLE) | (v->debug != NULL) | (v->lockstep != NULL) | v->halted | v->shutdown | v->pending_db |
+		     (v->pending.vector >= 0) | wants_single(v) | log_on(LOG_EXEC | LOG_CPU | LOG_NOCHAIN)))
 		return 0;
 	v->event_mask = due_events(v);
 	if (unlikely(atomic_load(&v->events) & v->event_mask))
@@ -117,7 +116,7 @@ static u64 next_head(struct vcpu *v, const struct tu *from)
 /* ---- what translated code calls (cache/thunks.S) ---- */
 
 u64 tc_miss(struct vcpu *v, u32 linear, u32 meta, int slot, bool *bounced);
-void tc_commit(struct vcpu *v, int slot);
+int tc_commit(struct vcpu *v, int slot);
 u32 tc_segment(struct vcpu *v, u32 offset, u32 meta, int slot);
 u64 tc_callout(struct vcpu *v, u32 emu, u32 meta);
 void tc_sti_shadow(struct vcpu *v);
@@ -129,10 +128,29 @@ u64 tc_miss(struct vcpu *v, u32 linear, u32 meta, int slot, bool *bounced)
 	return delta;
 }
 
-void tc_commit(struct vcpu *v, int slot)
+/* A device that was touched may have raised an event: to leave at once is cheaper than to fault at the next transfer. */
+static bool leaves_for_event(struct vcpu *v)
 {
+	if (likely(!emu_event_due(v)))
+		return false;
+	v->stats.event_exits++;
+	return true;
+}
+
+int tc_commit(struct vcpu *v, int slot)
+{
+	u32 meta = v->mmu->bounce[slot].meta, n = (meta & 0xff) + 1;
+	struct tu *tu = tu_by_index(v->tc, meta >> 8);
+
 	softmmu_commit(v, slot);
+	if (unlikely(emu_event_due(v)) && (tu_insn(v->tc, tu, n - 1)->access[slot] & ACCESS_LAST) && leaves_for_event(v)) {
+		v->eip = tu->eip + (n < tu->insn_count ? tu_insn(v->tc, tu, n)->guest_off : tu->guest_len);
+		if (!(tu->mode & MODE_CS32) && v->seg[SEG_CS].limit <= 0xffff)
+			v->eip &= 0xffff;
+		return EMU_EXIT;
+	}
 	fpu_load(v);
+	return EMU_NEXT;
 }
 
 u32 tc_segment(struct vcpu *v, u32 offset, u32 meta, int slot)
@@ -188,7 +206,7 @@ u64 tc_callout(struct vcpu *v, u32 emu, u32 meta)
 	int r = i->fn(v, i);
 	if (r == EMU_NEXT) {
 		/* A handler may have written to the TU's own code behind it, or met a watchpoint. */
-		if (unlikely((tu->flags & TU_DEAD) || v->pending_db)) {
+		if (unlikely((tu->flags & TU_DEAD) || v->pending_db || leaves_for_event(v))) {
 			v->eip = v->next_eip;
 			return EMU_EXIT;
 		}
@@ -213,16 +231,6 @@ void tc_sti_shadow(struct vcpu *v)
 }
 
 /* ---- events ---- */
-
-static void disarm(struct vcpu *v)
-{
-	if (!v->poll_armed)
-		return;
-	pthread_mutex_lock(&v->kick_lock);
-	mprotect(v->poll_page, PAGE_SIZE, PROT_READ);
-	v->poll_armed = false;
-	pthread_mutex_unlock(&v->kick_lock);
-}
 
 /*
  * Resets the machine. Runs the boot loader and puts the vCPU at its entry, as a BIOS would have; or leaves it where it starts a BIOS. What
@@ -351,6 +359,7 @@ static void stand_still(struct vcpu *v)
 	unpauses = v->unpauses;
 	pthread_mutex_unlock(&v->kick_lock);
 	pthread_mutex_lock(&vm->lock);
+	tsc_stop(v);
 	runstate_vcpu_stopped(vm);
 	pthread_mutex_unlock(&vm->lock);
 	pthread_mutex_lock(&v->kick_lock);
@@ -661,8 +670,8 @@ static u64 serve_miss(struct vcpu *v)
 	struct tu *tu;
 	bool global;
 
-	if (atomic_load(&v->events) || v->poll_armed || v->pending_db || v->lockstep || v->debug || wants_single(v) ||
-	    (v->mode & MODE_CS_LIMIT) || mode_compute(v) != (v->mode & ~MODE_DIRECT))
+	if (atomic_load(&v->events) || v->pending_db || v->lockstep || v->debug || wants_single(v) || (v->mode & MODE_CS_LIMIT) ||
+	    mode_compute(v) != (v->mode & ~MODE_DIRECT))
 		return 0;
 	jc = jc_for_mode(v, v->mode);
 	if (atomic_load(&v->jc) != jc->entry)
@@ -739,7 +748,6 @@ void vcpu_run(struct vcpu *v)
 	if (__builtin_setjmp(v->unwind))
 		unwound(v);
 	for (;;) {
-		disarm(v);
 		if (unlikely(v->ignne && !v->single_once))
 			settle_ignne(v);
 		if (v->pending.vector >= 0) {

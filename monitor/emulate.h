@@ -102,10 +102,10 @@ static inline bool emu_event_due(const struct vcpu *v)
 	/* segment_insn.c */                                                                                 \
 	X(mov_from_seg) /* reg = Sreg; r/m16, register form zero-extends */ X(mov_to_seg)                    \
 	X(pop_seg) /* reg = Sreg */ X(load_far_ptr) /* LES LDS LSS LFS LGS: imm2 = SEG_* */      \
-	X(lar) X(lsl) X(verr) X(verw) X(arpl) X(sldt) X(str) X(lldt) X(ltr)                                  \
-	X(sgdt) X(sidt) X(lgdt) X(lidt)                                                                      \
+	X(lar) X(lsl) X(verr) X(verw) X(arpl) X(lldt) X(ltr)                                  \
+	X(lgdt) X(lidt)                                                                      \
 	/* priv.c */                                                                                         \
-	X(smsw) X(lmsw) X(mov_from_cr) X(mov_to_cr) X(mov_from_dr) X(mov_to_dr) /* reg = CRn/DRn, rm = GPR */ \
+	X(lmsw) X(mov_from_cr) X(mov_to_cr) X(mov_from_dr) X(mov_to_dr) /* reg = CRn/DRn, rm = GPR */ \
 	X(clts) X(invlpg) X(wbinvd) /* INVD too */ X(hlt) X(rdtsc) X(rdtscp) X(rdpmc) X(rdmsr) X(wrmsr) X(cpuid) \
 	X(cli) X(sti) X(pushf) X(popf) X(rsm)                                                                \
 	X(ud) /* raises #UD */ X(nm) /* raises #NM */                                                        \

@@ -114,7 +114,7 @@ static bool write_same(struct vcpu *v, const struct msr *m, u32 n, u64 x)
 static bool read_tsc(struct vcpu *v, const struct msr *m, u32 n, u64 *x)
 {
 	(void)m, (void)n;
-	*x = clock_tsc(&v->vm->clock);
+	*x = tsc_read(v);
 	return true;
 }
 
@@ -122,6 +122,7 @@ static bool write_tsc(struct vcpu *v, const struct msr *m, u32 n, u64 x)
 {
 	(void)m, (void)n;
 	clock_set_tsc(&v->vm->clock, x);
+	tsc_restart(v);
 	return true;
 }
 

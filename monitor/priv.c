@@ -140,6 +140,8 @@ static void write_cr4(struct vcpu *v, u32 x)
 	if ((changed & (CR4_PAE | CR4_PGE | CR4_PSE)) && (x & CR4_PAE) && (v->cr0 & CR0_PG))
 		load_pdptes(v, v->cr3);
 	v->cr4 = x;
+	if (x & CR4_TSD)
+		tsc_stop(v);
 	if (changed & (CR4_PAE | CR4_PGE | CR4_PSE))
 		mmu_flush_all(v);
 }
@@ -191,13 +193,6 @@ int emu_mov_from_cr(struct vcpu *v, const struct emu_insn *i)
 		break;
 	}
 	v->regs[i->rm] = x;
-	return EMU_NEXT;
-}
-
-/* The low 16 bits of CR0; a 32-bit register gets all of it, as CPUs do. No privilege check without UMIP. */
-int emu_smsw(struct vcpu *v, const struct emu_insn *i)
-{
-	emu_rm_write(v, i, i->has_mem ? 2 : i->opsize, v->cr0);
 	return EMU_NEXT;
 }
 
@@ -290,7 +285,7 @@ static void read_tsc(struct vcpu *v)
 {
 	if ((v->cr4 & CR4_TSD) && v->cpl != 0)
 		raise_error(v, EXC_GP, 0);
-	set_edx_eax(v, clock_tsc(&v->vm->clock));
+	set_edx_eax(v, tsc_read(v));
 }
 
 int emu_rdtsc(struct vcpu *v, const struct emu_insn *i)

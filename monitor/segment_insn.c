@@ -164,20 +164,6 @@ int emu_arpl(struct vcpu *v, const struct emu_insn *i)
 	return EMU_NEXT;
 }
 
-int emu_sldt(struct vcpu *v, const struct emu_insn *i)
-{
-	require_pe(v);
-	store_selector(v, i, v->seg[SEG_LDTR].sel);
-	return EMU_NEXT;
-}
-
-int emu_str(struct vcpu *v, const struct emu_insn *i)
-{
-	require_pe(v);
-	store_selector(v, i, v->seg[SEG_TR].sel);
-	return EMU_NEXT;
-}
-
 /* The descriptor of an LDT or TSS: it must lie in the GDT, be of one of the types in the set, and be present. */
 static void fetch_system(struct vcpu *v, u32 sel, u32 types, struct descriptor *d)
 {
@@ -227,16 +213,6 @@ int emu_ltr(struct vcpu *v, const struct emu_insn *i)
 	return EMU_NEXT;
 }
 
-/* SGDT and SIDT store the whole 32-bit base whatever the operand size, as every processor since the 80386 does. */
-static int store_table(struct vcpu *v, const struct emu_insn *i, const struct table_register *t)
-{
-	u16 image[3] = {(u16)t->limit, (u16)t->base, (u16)(t->base >> 16)};
-	u32 linear = seg_linear(v, i->seg, emu_ea(v, i), sizeof(image), ACC_WRITE);
-
-	lin_write_buf(v, linear, image, sizeof(image), acc_cpl(v));
-	return EMU_NEXT;
-}
-
 /* With a 16-bit operand size only 24 bits of the base count. */
 static int load_table(struct vcpu *v, const struct emu_insn *i, struct table_register *t)
 {
@@ -251,16 +227,6 @@ static int load_table(struct vcpu *v, const struct emu_insn *i, struct table_reg
 	if (i->opsize == 2)
 		t->base &= 0xffffff;
 	return EMU_NEXT;
-}
-
-int emu_sgdt(struct vcpu *v, const struct emu_insn *i)
-{
-	return store_table(v, i, &v->gdtr);
-}
-
-int emu_sidt(struct vcpu *v, const struct emu_insn *i)
-{
-	return store_table(v, i, &v->idtr);
 }
 
 int emu_lgdt(struct vcpu *v, const struct emu_insn *i)

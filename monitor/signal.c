@@ -1,5 +1,5 @@
 /*
- * Host signals in translated code: SIGFPE (divide errors, unmasked x87 and SSE exceptions), SIGSEGV (windows, the poll page; misaligned SSE
+ * Host signals in translated code: SIGFPE (divide errors, unmasked x87 and SSE exceptions), SIGSEGV (windows, the all-miss jump cache; misaligned SSE
  * operands, #GP).
  *
  * Invariant: a signal is the guest's only if the interrupted RIP is in the TC; the host PC then gives TU and guest EIP, the interrupted
@@ -97,7 +97,7 @@ static void window_hit(struct vcpu *v, greg_t *g, struct tu *tu, u64 offset)
 	}
 }
 
-/* A load from the armed poll page: go on through the dispatcher, at the branch or at its target. */
+/* A poll in front of a branch: go on through the dispatcher, at the branch or at its target. */
 static bool poll_hit(struct vcpu *v, greg_t *g, struct tu *tu)
 {
 	for (u32 i = 0; i < tu->exit_count; i++) {
@@ -148,11 +148,11 @@ static void handler(int sig, siginfo_t *info, void *context)
 			return;
 		}
 		if (info->si_code != SI_KERNEL && jc_is_all_miss(v, (u64)info->si_addr)) {
-			g[REG_RIP] = (greg_t)thunk_exit_jc;
+			v->stats.event_faults++;
+			if (!poll_hit(v, g, tu))
+				g[REG_RIP] = (greg_t)thunk_exit_jc;
 			return;
 		}
-		if ((u64)info->si_addr - (u64)v->poll_page < PAGE_SIZE && poll_hit(v, g, tu))
-			return;
 		/* The only other cause: a 16-byte operand that is not aligned (a general-protection exception has no address). */
 		if (info->si_code == SI_KERNEL) {
 			fault(v, g, tu, EXC_GP, true, 0);

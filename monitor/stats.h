@@ -53,9 +53,12 @@
 	X(string_callouts, "string instructions by callout")              \
 	X(exceptions, "exceptions delivered")                             \
 	X(interrupts, "external interrupts delivered")                    \
+	X(tsc_lines, "times that the TSC was set by the clock; in between RDTSC needs no callout") \
 	X(cr3_loads, "CR3 loads")                                         \
 	X(ring_crossings, "changes between guest user and kernel")        \
 	X(signals, "host signals taken in translated code")               \
+	X(event_faults, "safepoints taken: an event came from another thread") \
+	X(event_exits, "callouts that left for an event which they raised") \
 	X(halts, "HLT instructions that slept")                           \
 	X(single_steps, "single-instruction TUs run")
 /* clang-format on */

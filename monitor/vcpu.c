@@ -6,13 +6,13 @@
 #include <linux/membarrier.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cache/jc.h"
 #include "cache/tc.h"
 #include "monitor/cpuid.h"
+#include "monitor/emulate.h"
 #include "monitor/fpu.h"
 #include "monitor/lockstep.h"
 #include "monitor/log.h"
@@ -37,7 +37,7 @@ struct vcpu *vcpu_create(struct vm *vm)
 	v->mask_host = EFLAGS_HOST;
 	v->mask31 = 31;
 	v->mask15 = 15;
-	v->mask_df = EFLAGS_DF;
+	v->step = 1;
 	v->delivering = -1;
 	v->pending.vector = -1;
 	v->work_end = &v->work;
@@ -48,6 +48,7 @@ struct vcpu *vcpu_create(struct vm *vm)
 	pthread_cond_init(&v->halt_cond, &attr);
 	pthread_condattr_destroy(&attr);
 	cpu_model_apply(v, &vm->opt);
+	tsc_init(v);
 	int err = tc_init(v, vm->opt.tc_size);
 	if (!err)
 		err = softmmu_init(v);
@@ -127,27 +128,27 @@ void vcpu_init(struct vcpu *v)
 	fpu_show_errors(v);
 }
 
-/* Makes translated code leave at its next safepoint: cross-page and indirect transfers miss, backward branches touch the poll page. Lock
- * held. */
-static void arm(struct vcpu *v)
-{
-	atomic_store(&v->jc, jc_all_miss(v));
-	if (!v->poll_armed) {
-		mprotect(v->poll_page, PAGE_SIZE, PROT_NONE);
-		v->poll_armed = true;
-	}
-	pthread_cond_signal(&v->halt_cond);
-}
-
+/*
+ * Translated code leaves at its next safepoint: cross-page and indirect transfers and backward branches fault in the all-miss cache. On its
+ * own thread, in C that translated code has called, it is not to if it could do nothing about the event yet: STI and POPF look for
+ * themselves, everything else that lets interrupts in goes through the dispatcher.
+ */
 void vcpu_set_event(struct vcpu *v, u32 bits)
 {
 	if ((atomic_fetch_or(&v->events, bits) & bits) == bits)
 		return;
-	/* Either the vCPU sees the bits when it looks behind a store of v->jc of its own, or arm()'s store comes after that one. */
-	if (v->others_fence && signal_vcpu() != v)
+	if (signal_vcpu() == v) {
+		if (emu_event_due(v))
+			atomic_store(&v->jc, jc_all_miss(v));
+		return;
+	}
+	/* Either the vCPU sees the bits when it looks behind a store of v->jc of its own, or the store here comes after that one. */
+	if (v->others_fence)
 		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+	atomic_store(&v->jc, jc_all_miss(v));
+	/* A vCPU that halts looks at the events with the lock held. */
 	pthread_mutex_lock(&v->kick_lock);
-	arm(v);
+	pthread_cond_signal(&v->halt_cond);
 	pthread_mutex_unlock(&v->kick_lock);
 }
 
@@ -324,6 +325,7 @@ void vcpu_load(struct vcpu *v, struct state *s)
 		s->error = true;
 	mxcsr &= 0xffff;
 	memcpy(v->fx + 24, &mxcsr, 4);
+	tsc_restart(v);
 	atomic_store(&v->events, 0);
 	vcpu_set_event(v, events & (EV_INTR | EV_NMI));
 	mmu_flush_all(v);

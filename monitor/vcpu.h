@@ -15,6 +15,7 @@
 
 #include "monitor/stats.h"
 #include "monitor/trail.h"
+#include "monitor/tsc.h"
 #include "monitor/types.h"
 #include "monitor/x86.h"
 
@@ -88,10 +89,12 @@ struct vcpu {
 	_Atomic(u32 *) jc;  /* entries of the current jump cache, or of the all-miss one after a kick */
 	u64 *table;	    /* current checked-flavour table (see shadowpt/softmmu.h) */
 	u64 host_rsp;	    /* RSP at vcpu_enter, for unwinding out of translated code */
-	u32 mask_no_if;	    /* ~EFLAGS_IF, EFLAGS_HOST, 31, 15, EFLAGS_DF: for flag-free masking by PEXT and PDEP in translated code */
+	u32 mask_no_if;	    /* ~EFLAGS_IF, EFLAGS_HOST, 31, 15: for flag-free masking by PEXT and PDEP in translated code */
 	u32 mask_host;
-	u32 mask31, mask15, mask_df;
+	u32 mask31, mask15;
+	u32 step;	 /* while translated code runs: 1, or -1 if DF is set; what a string element moves ESI and EDI by, in elements */
 	u64 window_base; /* host address of the window in use */
+	struct tsc_line tsc_line;
 	struct segment seg[SEG_COUNT];
 
 	/* --- architectural, read by translated code rarely or never --- */
@@ -141,6 +144,7 @@ struct vcpu {
 	struct debug *debug;	   /* the debugger's, NULL: there is none */
 	u64 insns;		   /* instructions begun; counted by translated code, under lockstep only */
 	const struct cpu_model *model;
+	struct tsc tsc;
 	u64 features;	 /* of the model, after +f,-f: CPUF_* of cpuid.h */
 	void *unwind[5]; /* __builtin_setjmp buffer of the dispatcher */
 	/* Delivery in progress, for double faults: its vector, or -1. */
@@ -157,10 +161,8 @@ struct vcpu {
 	pthread_mutex_t kick_lock;
 	pthread_cond_t halt_cond;		 /* with kick_lock: wakes a halted vCPU */
 	struct vcpu_work *work, **work_end;	 /* kick_lock */
-	bool poll_armed;			 /* kick_lock */
 	bool others_fence;			 /* vcpu_set_event has the vCPU's stores drained (membarrier): it need not do so itself */
 	u32 unpauses;				 /* kick_lock: calls of vcpu_unpause */
-	void *poll_page;			 /* translated code loads from it at backward branches; PROT_NONE while armed */
 	u16 fpu_hidden;				 /* FCW whose unmasked exceptions are masked for one instruction, or 0 */
 	bool fpu_loaded;			 /* guest FPU state is in the host's registers (true) or in fx (false) */
 	bool x87_loaded;			 /* if not fpu_loaded: but its x87 and MMX part is still in the host's */

@@ -132,6 +132,13 @@ static u8 *direct(struct vcpu *v, u32 linear, u32 n, int acc)
 	u32 room;
 	if ((linear & PAGE_MASK) + n > PAGE_SIZE)
 		return NULL;
+	/* A hit, here: descriptors, frames and operands of instructions that are emulated are read this way. */
+	if (likely(!access_checks_alignment(v) && !access_has_watchpoints(v))) {
+		const u64 *t = v->mmu->table[acc & ACC_USER ? MMU_USER : MMU_SUPERVISOR] + 2 * (u64)(linear >> PAGE_SHIFT);
+		u64 delta = t[acc & ACC_WRITE ? MMU_HALF_ENTRIES : 0];
+		if (likely(delta))
+			return (u8 *)(delta + linear);
+	}
 	return softmmu_span(v, linear, acc, &room);
 }
 

@@ -263,6 +263,7 @@ u64 softmmu_miss(struct vcpu *v, u32 linear, u32 meta, int slot, bool *bounced)
 	}
 	b->linear = linear;
 	b->size = n;
+	b->meta = meta;
 	b->buf = m->bounce_pages[slot] + (linear & PAGE_MASK);
 	*bounced = true;
 

@@ -37,6 +37,7 @@ struct bounce {
 	u32 linear, size;
 	u64 pa[2]; /* guest-physical of the first byte, and of the first byte in the second page */
 	u32 first; /* bytes in the first page */
+	u32 meta;  /* the TU and its instruction */
 	u8 *buf;   /* as aligned within its page as the guest's operand */
 };
 

@@ -61,14 +61,14 @@ void emit_exit_indirect(struct xlate *x)
 }
 
 /*
- * A loop without indirect transfers must notice events too: mov r9d, [poll page]. Returns its address.
+ * A loop without indirect transfers must notice events too: mov r9, [r14 + jc] ; mov r9d, [r9], which faults in the all-miss cache. Returns
+ * the second one's address.
  */
 static u32 emit_poll(struct xlate *x)
 {
-	u32 at = here(x);
-	EB(x, 0x44, 0x8b, 0x0c, 0x25);
-	e4(x, (u32)(u64)x->tc->poll);
-	return at;
+	emit_op_mem(x, true, 0x8b, R9, R14, NO_REG, 1, offsetof(struct vcpu, jc));
+	emit_op_mem(x, false, 0x8b, R9, R9, NO_REG, 1, 0);
+	return here(x) - 3;
 }
 
 /* Records the branch whose rel32 field was just emitted as a chainable exit. */
@@ -317,6 +317,12 @@ static void emit_one_cold(struct xlate *x, struct cold *c)
 		emit_call(x, seg[c->slot]);
 		emit_jmp(x, c->op_end);
 		break;
+	case COLD_TSC:
+		EB(x, 0x4c, 0x89, 0xd1); /* mov rcx, r10 */
+		emit_mov(x, false, REG_EAX, R11);
+		EB(x, 0xc4, 0xc3, 0xfb, 0xf0, 0xd3, 0x20); /* rorx rdx, r11, 32 */
+		emit_mov(x, false, REG_EDX, REG_EDX);
+		/* fall through */
 	case COLD_CALLOUT:
 		x->insn = c->insn;
 		emit_call_emu(x, c->index);

@@ -47,7 +47,16 @@ static const struct {
 	F(mask_host),
 	F(mask31),
 	F(mask15),
-	F(mask_df),
+	F(step),
+	F(tsc_line.base),
+	F(tsc_line.scale),
+	F(tsc_line.offset),
+	F(tsc_line.shift),
+	F(tsc_aux),
+	F(gdtr.base),
+	F(gdtr.limit),
+	F(idtr.base),
+	F(idtr.limit),
 	F(window_base),
 	F(fpu_dp),
 	F(cr0),
@@ -121,8 +130,6 @@ static ZyanStatus print_address(const ZydisFormatter *f, ZydisFormatterBuffer *b
 		snprintf(text, sizeof(text), "+0x%02llx", (unsigned long long)(a - n->tu->head));
 	else if (thunk_name(a))
 		snprintf(text, sizeof(text), "%s", thunk_name(a));
-	else if (a == (u64)n->v->tc->poll)
-		snprintf(text, sizeof(text), "poll");
 	else
 		snprintf(text, sizeof(text), "0x%llx", (unsigned long long)a);
 	return append(buffer, text);

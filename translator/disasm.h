@@ -1,5 +1,5 @@
 /*
- * Code as text: host code with what is in it by name (thunks, fields of the vCPU, the poll page), and addresses in the translation unit as
+ * Code as text: host code with what is in it by name (thunks, fields of the vCPU), and addresses in the translation unit as
  * offsets from its head, so that the text is the same on every machine and in every build; and guest code. For -d out_asm
  * (translator/listing.c) and the golden tests.
  */

@@ -93,11 +93,10 @@ static void lower_mov_to_seg(struct xlate *x)
 	emit_load_paragraph(x, seg);
 }
 
-/* A register gets the selector zero-extended, if the operand size is 32 bits; memory always gets 16 of them. */
-static void lower_mov_from_seg(struct xlate *x)
+/* The first operand gets a field of the vCPU: a register all of it, if the operand size is 32 bits; memory always 16 of them. */
+static void store_field(struct xlate *x, size_t field)
 {
 	const ZydisDecodedOperand *to = &x->ops[0];
-	size_t s = offsetof(struct vcpu, seg) + seg_number(x->ops[1].reg.value) * sizeof(struct segment);
 	bool narrow = x->in.operand_width == 16;
 	unsigned reg = R11;
 	if (to->type == ZYDIS_OPERAND_TYPE_REGISTER && !narrow)
@@ -105,12 +104,72 @@ static void lower_mov_from_seg(struct xlate *x)
 	if (to->type == ZYDIS_OPERAND_TYPE_MEMORY)
 		emit_linear(x, to, 0, 2, ACCESS_WRITE);
 	struct cold *c = to->type == ZYDIS_OPERAND_TYPE_MEMORY ? begin_access(x, 0) : NULL;
-	emit_load_v(x, reg, s + offsetof(struct segment, sel));
+	emit_load_v(x, reg, field);
 	if (to->type == ZYDIS_OPERAND_TYPE_MEMORY)
 		emit_op_ref(x, true, 0, 0x89, R11);
 	else if (narrow)
 		emit_mov16(x, host_reg(gpr_number(to->reg.value)), R11);
 	end_access(x, c);
+}
+
+static size_t selector_of(unsigned seg)
+{
+	return offsetof(struct vcpu, seg) + seg * sizeof(struct segment) + offsetof(struct segment, sel);
+}
+
+static void lower_mov_from_seg(struct xlate *x)
+{
+	store_field(x, selector_of(seg_number(x->ops[1].reg.value)));
+}
+
+/* #UD outside of protected mode (SDM Vol. 3A 20.1.3 and 20.2.1). */
+static void lower_sldt(struct xlate *x)
+{
+	if (x->mode & (MODE_NO_PE | MODE_V86))
+		emit_callout(x, emu_ud, true);
+	else
+		store_field(x, selector_of(SEG_LDTR));
+}
+
+static void lower_str(struct xlate *x)
+{
+	if (x->mode & (MODE_NO_PE | MODE_V86))
+		emit_callout(x, emu_ud, true);
+	else
+		store_field(x, selector_of(SEG_TR));
+}
+
+/* A 32-bit register gets all of CR0, as on processors. No privilege is asked for: UMIP is not offered. */
+static void lower_smsw(struct xlate *x)
+{
+	store_field(x, offsetof(struct vcpu, cr0));
+}
+
+/*
+ * All 32 bits of the base whatever the operand size, as every processor since the 80386. Two stores behind one look-up, also in the direct
+ * flavour: there the first would be seen if the second faulted.
+ */
+static void store_table(struct xlate *x, size_t table)
+{
+	x->direct = false;
+	emit_linear(x, &x->ops[0], 0, 6, ACCESS_WRITE);
+	struct cold *c = begin_access(x, 0);
+	emit_load_v(x, R11, table + offsetof(struct table_register, limit));
+	emit_op_ref(x, true, 0, 0x89, R11);
+	emit_load_v(x, R11, table + offsetof(struct table_register, base));
+	x->ref.disp = 2;
+	emit_op_ref(x, false, 0, 0x89, R11);
+	end_access(x, c);
+}
+
+static void lower_sgdt(struct xlate *x)
+{
+	store_table(x, offsetof(struct vcpu, gdtr));
+}
+
+static void lower_sidt(struct xlate *x)
+{
+	store_table(x, offsetof(struct vcpu, idtr));
 }
 
 /* An m16:16 is loaded as a whole, and only then changes anything. */
@@ -252,13 +311,13 @@ static bool has_if(const struct xlate *x)
 }
 
 /*
- * At CPL 0 and 3, and only when nothing but IF and the host's flags changes; else the callout. At CPL 3 IOPL never changes, and IF only if
- * IOPL is 3.
+ * At CPL 0 and 3, and only when nothing but IF and arithmetic flags changes, and DF is to be clear; else the callout. At CPL 3 IOPL never
+ * changes, and IF only if IOPL is 3.
  */
 static void lower_popf(struct xlate *x)
 {
 	unsigned size = opsize(x);
-	u32 others = EFLAGS_TF | EFLAGS_NT | (mode_cpl(x) ? 0 : EFLAGS_IOPL) | (size == 4 ? EFLAGS_AC | EFLAGS_ID : 0);
+	u32 others = EFLAGS_TF | EFLAGS_DF | EFLAGS_NT | (mode_cpl(x) ? 0 : EFLAGS_IOPL) | (size == 4 ? EFLAGS_AC | EFLAGS_ID : 0);
 	if ((x->mode & MODE_SINGLE) || (!has_if(x) && (mode_cpl(x) != 3 || (x->mode & MODE_V86)))) {
 		emit_callout(x, emu_popf, false);
 		return;
@@ -280,8 +339,10 @@ static void lower_popf(struct xlate *x)
 		EB(x, 0x45, 0x31, 0x56); /* xor [r14 + sysflags], r10d */
 		e1(x, offsetof(struct vcpu, sysflags));
 	}
-	EB(x, 0x41, 0x81, 0xe3); /* and r11d, host flags */
-	e4(x, EFLAGS_HOST);
+	EB(x, 0x41, 0x81, 0xe3); /* and r11d, arithmetic flags */
+	e4(x, EFLAGS_ARITH);
+	emit_mov_imm(x, R10, 1);
+	emit_store_v(x, R10, offsetof(struct vcpu, step));
 	emit_add_esp(x, (s32)size);
 	EB(x, 0x41, 0x53, 0x9d); /* push r11 ; popfq */
 	if (has_if(x)) {
@@ -475,6 +536,68 @@ static void lower_sti(struct xlate *x)
 	x->sti = true;
 }
 
+/* CLD and STD: cld ; mov r11d, 1 ; mov [r14 + step], r11d */
+static void lower_direction(struct xlate *x)
+{
+	e1(x, x->in.opcode);
+	emit_mov_imm(x, R11, x->in.mnemonic == ZYDIS_MNEMONIC_STD ? ~0u : 1);
+	emit_store_v(x, R11, offsetof(struct vcpu, step));
+}
+
+/*
+ * RDTSC and RDTSCP, by the line through the host's TSC (monitor/tsc.h), as long as it holds:
+ *	rorx  r11, rdx, 32 ; lea r11, [r11 + rax]	; EDX:EAX, for the callout may fault
+ *	(RDTSCP: lfence) ; rdtsc
+ *	rorx  r8, rdx, 32 ; lea r8, [r8 + rax]
+ *	mov   r9, [base] ; lea r8, [r8 + r9]		; what has elapsed
+ *	mov   r10, rcx ; mov ecx, [shift] ; shrx rcx, r8, rcx
+ *	jrcxz 1f
+ *	jmp   cold
+ * 1:	lea   rdx, [r8 + r8] ; mulx r8, r9, [scale]
+ *	mov   r9, [offset] ; lea r8, [r8 + r9]
+ *	mov   rcx, r10 ; mov eax, r8d			; RDTSCP: mov ecx, [tsc_aux]
+ *	rorx  rdx, r8, 32 ; mov edx, edx
+ */
+static void lower_rdtsc(struct xlate *x)
+{
+	bool p = x->in.mnemonic == ZYDIS_MNEMONIC_RDTSCP;
+	emu_fn *handler = p ? emu_rdtscp : emu_rdtsc;
+	if (!x->v->tsc.usable || !(x->v->features & (p ? CPUF_RDTSCP : CPUF_TSC)) || (x->mode & MODE_SINGLE)) {
+		emit_callout(x, handler, false);
+		return;
+	}
+	EB(x, 0xc4, 0x63, 0xfb, 0xf0, 0xda, 0x20); /* rorx r11, rdx, 32 */
+	emit_op_mem(x, true, 0x8d, R11, R11, REG_EAX, 1, 0);
+	if (p)
+		EB(x, 0x0f, 0xae, 0xe8); /* lfence */
+	EB(x, 0x0f, 0x31);
+	EB(x, 0xc4, 0x63, 0xfb, 0xf0, 0xc2, 0x20); /* rorx r8, rdx, 32 */
+	emit_op_mem(x, true, 0x8d, R8, R8, REG_EAX, 1, 0);
+	emit_op_mem(x, true, 0x8b, R9, R14, NO_REG, 1, offsetof(struct vcpu, tsc_line.base));
+	emit_op_mem(x, true, 0x8d, R8, R8, R9, 1, 0);
+	EB(x, 0x49, 0x89, 0xca); /* mov r10, rcx */
+	emit_load_v(x, RCX, offsetof(struct vcpu, tsc_line.shift));
+	EB(x, 0xc4, 0xc2, 0xf3, 0xf7, 0xc8); /* shrx rcx, r8, rcx */
+	EB(x, 0xe3, 0x05, 0xe9);	     /* jrcxz +5 ; jmp cold */
+	e4(x, 0);
+	struct cold *c = new_cold(x, COLD_TSC);
+	c->site = here(x) - 4;
+	c->index = new_emu(x, handler);
+	emit_op_mem(x, true, 0x8d, REG_EDX, R8, R8, 1, 0);
+	EB(x, 0xc4, 0x42, 0xb3, 0xf6); /* mulx r8, r9, [r14 + ...] */
+	emit_mem(x, R8, R14, NO_REG, 1, offsetof(struct vcpu, tsc_line.scale));
+	emit_op_mem(x, true, 0x8b, R9, R14, NO_REG, 1, offsetof(struct vcpu, tsc_line.offset));
+	emit_op_mem(x, true, 0x8d, R8, R8, R9, 1, 0);
+	if (p)
+		emit_load_v(x, RCX, offsetof(struct vcpu, tsc_aux));
+	else
+		EB(x, 0x4c, 0x89, 0xd1); /* mov rcx, r10 */
+	emit_mov(x, false, REG_EAX, R8);
+	EB(x, 0xc4, 0xc3, 0xfb, 0xf0, 0xd0, 0x20); /* rorx rdx, r8, 32 */
+	emit_mov(x, false, REG_EDX, REG_EDX);
+	c->op_end = here(x);
+}
+
 /* ---- moves ---- */
 
 static bool is_esp(const ZydisDecodedOperand *op)
@@ -661,6 +784,8 @@ static bool defers_esp(const struct xlate *x, enum action action)
 		break;
 	case ZYDIS_MNEMONIC_LEA:
 	case ZYDIS_MNEMONIC_NOP:
+	case ZYDIS_MNEMONIC_CLD:
+	case ZYDIS_MNEMONIC_STD:
 		break;
 	case ZYDIS_MNEMONIC_BT:
 	case ZYDIS_MNEMONIC_BTS:

@@ -31,10 +31,10 @@
 
 #define INSNS(LOWER, EMULATE, TRANSFER)                                                                 \
 	/* The seventeen, and IRET. Category: sensitive register */                                     \
-	EMULATE(SGDT, SENSITIVE, sgdt)                                                                  \
-	EMULATE(SIDT, SENSITIVE, sidt)                                                                  \
-	EMULATE(SLDT, SENSITIVE, sldt)                                                                  \
-	EMULATE(SMSW, SENSITIVE, smsw)                                                                  \
+	LOWER(SGDT, SENSITIVE, sgdt)                                                                    \
+	LOWER(SIDT, SENSITIVE, sidt)                                                                    \
+	LOWER(SLDT, SENSITIVE, sldt)                                                                    \
+	LOWER(SMSW, SENSITIVE, smsw)                                                                    \
 	LOWER(PUSHF, SENSITIVE, pushf)                                                                  \
 	LOWER(PUSHFD, SENSITIVE, pushf)                                                                 \
 	LOWER(POPF, SENSITIVE, popf)                                                                    \
@@ -51,7 +51,7 @@
 	LOWER(JMP, CONTROL, jmp)                                                                        \
 	TRANSFER(INT, SENSITIVE, int_n)                                                                 \
 	LOWER(RET, CONTROL, ret)                                                                        \
-	EMULATE(STR, SENSITIVE, str)                                                                    \
+	LOWER(STR, SENSITIVE, str)                                                                      \
 	TRANSFER(IRET, SENSITIVE, iret)                                                                 \
 	TRANSFER(IRETD, SENSITIVE, iret)                                                                \
 	/* Other interrupts and system calls */                                                         \
@@ -73,8 +73,8 @@
 	TRANSFER(HLT, PRIVILEGED, hlt)                                                                  \
 	EMULATE(RDMSR, PRIVILEGED, rdmsr)                                                               \
 	EMULATE(WRMSR, PRIVILEGED, wrmsr)                                                               \
-	EMULATE(RDTSC, EMULATED, rdtsc)                                                                 \
-	EMULATE(RDTSCP, EMULATED, rdtscp)                                                               \
+	LOWER(RDTSC, EMULATED, rdtsc)                                                                   \
+	LOWER(RDTSCP, EMULATED, rdtsc)                                                                  \
 	EMULATE(RDPMC, PRIVILEGED, rdpmc)                                                               \
 	EMULATE(CPUID, EMULATED, cpuid)                                                                 \
 	TRANSFER(RSM, PRIVILEGED, rsm)                                                                  \
@@ -95,6 +95,9 @@
 	LOWER(LFS, SENSITIVE, load_far_ptr)                                                             \
 	LOWER(LGS, SENSITIVE, load_far_ptr)                                                             \
 	EMULATE(ARPL, EMULATED, arpl)                                                                   \
+	/* ESI and EDI move by a field of the vCPU that follows DF */                                   \
+	LOWER(CLD, IDENTITY, direction)                                                                 \
+	LOWER(STD, IDENTITY, direction)                                                                 \
 	/* Near control flow */                                                                         \
 	LOWER(JO, CONTROL, jcc)                                                                         \
 	LOWER(JNO, CONTROL, jcc)                                                                        \
@@ -204,13 +207,13 @@
  */
 #define SEVENTEEN(X)                                                                                                                                                            \
 	X("SGDT", SGDT, SGDT, REGISTER, "stores the base and limit of the host kernel's GDT",                                                                                   \
-	  "stores the guest's GDTR (emu_sgdt)")                                                                                                                                 \
+	  "stores the guest's GDTR (lower_sgdt)")                                                                                                                               \
 	X("SIDT", SIDT, SIDT, REGISTER, "stores the base and limit of the host kernel's IDT",                                                                                   \
-	  "stores the guest's IDTR (emu_sidt)")                                                                                                                                 \
+	  "stores the guest's IDTR (lower_sidt)")                                                                                                                               \
 	X("SLDT", SLDT, SLDT, REGISTER, "stores the host's LDT selector",                                                                                                       \
-	  "stores the guest's LDTR selector (emu_sldt)")                                                                                                                        \
+	  "stores the guest's LDTR selector (lower_sldt)")                                                                                                                      \
 	X("SMSW", SMSW, SMSW, REGISTER, "stores the host's CR0: PE, MP, TS are not the guest's",                                                                                \
-	  "stores the guest's CR0 (emu_smsw)")                                                                                                                                  \
+	  "stores the guest's CR0 (lower_smsw)")                                                                                                                                \
 	X("PUSHF", PUSHF, PUSHFD, REGISTER, "pushes the host's IF and IOPL: the guest finds interrupts enabled that it has disabled",                                           \
 	  "pushes the host's arithmetic flags and DF, and IF, IOPL, NT, AC, ID from the virtual CPU (lower_pushf)")                                                             \
 	X("POPF", POPF, POPFD, REGISTER, "leaves IF and IOPL as they are, without a word",                                                             \
@@ -236,7 +239,7 @@
 	X("RET far", RET, RET, PROTECTION, "checks RPL and CPL against 3: a return to an outer level looks like one to the same",                                               \
 	  "as CALL, with outer returns (emu_ret_far)")                                                                                                                          \
 	X("STR", STR, STR, PROTECTION, "stores the host's task register selector",                                                                                              \
-	  "stores the guest's TR selector (emu_str)")                                                                                                                           \
+	  "stores the guest's TR selector (lower_str)")                                                                                                                         \
 	X("MOV segment", MOV, MOV, PROTECTION, "as POP and PUSH of a segment register",                                                                                         \
 	  "as POP and PUSH of a segment register (emu_mov_to_seg, lower_mov_from_seg)")
 

@@ -46,8 +46,9 @@ static const struct {
 	{"xor [r14+sysflags]", "IF lives in sysflags: it changes here"},
 	{"mov [r14+sysflags]", "IF lives in sysflags: it changes here"},
 	{"[r14+sysflags]", "IF, IOPL, NT, AC, ID live in sysflags"},
-	{"test r10d, 0x247100", "TF IOPL NT AC ID: is it more than IF that changes?"},
-	{"test r10d, 0x7100", "TF IOPL NT: is it more than IF that changes?"},
+	{"test r10d, 0x247500", "TF DF IOPL NT AC ID: is it more than IF that changes?"},
+	{"test r10d, 0x7500", "TF DF IOPL NT: is it more than IF that changes?"},
+	{"[r14+step]", "1, or -1 if DF is set"},
 	{"[r14+events]", "does an event wait?"},
 	{"[r14+mask_host]", "only CF PF AF ZF SF DF OF are the guest's in RFLAGS"},
 	{"[r14+mask_no_if]", "without IF; PEXT and PDEP leave the flags alone"},
@@ -56,7 +57,8 @@ static const struct {
 	{".base]", "segment base"},
 	{"[r14+misaligned]", "#GP"},
 	{"[r14+insns]", "counts the instruction"},
-	{"[poll]", "a safepoint: faults while an event waits"},
+	{"mov r9, [r14+jc]", "the jump cache in use; while an event waits, one that faults"},
+	{"mov r9d, [r9]", "a safepoint"},
 	{"[r13+", "flat table: host minus linear address, 0 if the page is not there"},
 	{"gs:[", "the guest's memory, by the window"},
 	{"[r9+r8", "the guest's memory, by the flat table"},
@@ -143,9 +145,9 @@ static void find_remark(struct listing *l, u32 at, u32 length, const char *text,
 		snprintf(remark, size, "%s -> %s", nop && c->kind != COLD_SEG ? "miss" : cold_names[c->kind], stub_thunk(c));
 	else if (strstr(text, "thunk_callout") && l->known && l->target < l->v->tc->emu_count)
 		snprintf(remark, size, "%s", disasm_handler(l->v, l->target));
-	else if (strstr(text, "[r14+jc]") && l->known)
+	else if (strstr(text, "mov r10, [r14+jc]") && l->known)
 		snprintf(remark, size, "-> 0x%08x (jump cache)", l->target);
-	else if (strstr(text, "[r14+jc]"))
+	else if (strstr(text, "mov r10, [r14+jc]"))
 		snprintf(remark, size, "-> r8d (jump cache)");
 	for (size_t i = 0; !remark[0] && i < ARRAY_SIZE(remarks); i++)
 		if (strstr(text, remarks[i].in))

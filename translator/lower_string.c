@@ -24,23 +24,21 @@ static struct cold *begin_string(struct xlate *x, unsigned reg, unsigned seg, un
 	return begin_access(x, slot);
 }
 
-/* reg += r11d + n, in the instruction's address size. */
-static void emit_advance(struct xlate *x, unsigned reg, s32 n)
+/* reg += r11d * size, in the instruction's address size. */
+static void emit_advance(struct xlate *x, unsigned reg, unsigned size)
 {
 	if (x->in.address_width == 32) {
-		emit_lea32(x, reg, reg, R11, 1, n);
+		emit_lea32(x, reg, reg, R11, size, 0);
 		return;
 	}
-	emit_lea32(x, R8, reg, R11, 1, n);
+	emit_lea32(x, R8, reg, R11, size, 0);
 	emit_mov16(x, reg, R8);
 }
 
 /*
  * One element, where the host's own instruction cannot be had:
  *	(accesses)
- *	pushfq ; pop r11 ; pext r11d, r11d, [mask_df]		; 1 if DF
- *	lea r11d, [r11 * 2 * size] ; not r11d			; -2 * size * DF - 1
- *	lea esi, [rsi + r11 + size + 1]
+ *	mov r11d, [r14 + step] ; lea esi, [rsi + r11 * size]
  */
 static void emit_string(struct xlate *x, emu_fn *handler, unsigned seg)
 {
@@ -64,14 +62,11 @@ static void emit_string(struct xlate *x, emu_fn *handler, unsigned seg)
 		emit_op_ref(x, narrow, 0, (write ? 0x88 : 0x3a) | byte, reg);
 		end_access(x, c);
 	}
-	EB(x, 0x9c, 0x41, 0x5b);
-	emit_pext_v(x, false, R11, R11, offsetof(struct vcpu, mask_df));
-	emit_lea32(x, R11, NO_REG, R11, 2 * size, 0);
-	EB(x, 0x41, 0xf7, 0xd3);
+	emit_load_v(x, R11, offsetof(struct vcpu, step));
 	if (src)
-		emit_advance(x, REG_ESI, (s32)size + 1);
+		emit_advance(x, REG_ESI, size);
 	if (dst)
-		emit_advance(x, REG_EDI, (s32)size + 1);
+		emit_advance(x, REG_EDI, size);
 }
 
 /*

@@ -28,6 +28,8 @@
 
 #define MODE_REAL 0x20000u /* real mode, all data segments 64 KiB and writable: a selector is a paragraph, and nothing else changes */
 
+#define MODE_NO_PE 0x80000u /* CR0.PE is clear */
+
 #define MODE_IOPL3 0x40000u /* CPL and IOPL are 3: CLI, STI and POPF have IF in hand, as at CPL 0 */
 
 /* What may be written may be read. */
@@ -43,24 +45,24 @@ static inline u32 mode_limit_bit(const struct segment *cs)
 	return cs->limit == 0xffff && !(cs->attr & SEG_DB) ? MODE_CS_64K : MODE_CS_LIMIT;
 }
 
-static inline u32 mode_real_bit(const struct vcpu *v)
+static inline u32 mode_real_bits(const struct vcpu *v)
 {
 	const struct segment *s = v->seg;
 	if (likely(v->cr0 & CR0_PE))
 		return 0;
 	u32 writable = s[SEG_ES].low_write & s[SEG_SS].low_write & s[SEG_DS].low_write & s[SEG_FS].low_write & s[SEG_GS].low_write;
 	u32 longer = (s[SEG_ES].limit | s[SEG_SS].limit | s[SEG_DS].limit | s[SEG_FS].limit | s[SEG_GS].limit) >> 16;
-	return writable && !longer ? MODE_REAL : 0;
+	return MODE_NO_PE | (writable && !longer ? MODE_REAL : 0);
 }
 
 /* The mode of v, without MODE_SINGLE and MODE_DIRECT. At every change of privilege and segment load: inline, and no branches that go either
  * way in one guest. */
 static inline __attribute__((always_inline)) u32 mode_compute(const struct vcpu *v)
 {
-	return mode_real_bit(v) | v->cpl | (v->seg[SEG_CS].attr & SEG_DB ? MODE_CS32 : 0) | (v->seg[SEG_SS].attr & SEG_DB ? MODE_SS32 : 0) |
-	       mode_flat_bit(v, SEG_ES) | mode_flat_bit(v, SEG_CS) | mode_flat_bit(v, SEG_SS) | mode_flat_bit(v, SEG_DS) |
-	       (v->cr0 & (CR0_MP | CR0_EM | CR0_TS)) << MODE_CR0_SHIFT | (v->cr4 & CR4_OSFXSR) << MODE_CR4_SHIFT |
-	       mode_limit_bit(&v->seg[SEG_CS]) | (v->sysflags & EFLAGS_VM) >> MODE_V86_SHIFT |
+	return mode_real_bits(v) | v->cpl | (v->seg[SEG_CS].attr & SEG_DB ? MODE_CS32 : 0) |
+	       (v->seg[SEG_SS].attr & SEG_DB ? MODE_SS32 : 0) | mode_flat_bit(v, SEG_ES) | mode_flat_bit(v, SEG_CS) |
+	       mode_flat_bit(v, SEG_SS) | mode_flat_bit(v, SEG_DS) | (v->cr0 & (CR0_MP | CR0_EM | CR0_TS)) << MODE_CR0_SHIFT |
+	       (v->cr4 & CR4_OSFXSR) << MODE_CR4_SHIFT | mode_limit_bit(&v->seg[SEG_CS]) | (v->sysflags & EFLAGS_VM) >> MODE_V86_SHIFT |
 	       (v->cpl == 3 && (v->sysflags & EFLAGS_IOPL) == EFLAGS_IOPL ? MODE_IOPL3 : 0);
 }
 

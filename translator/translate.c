@@ -138,10 +138,19 @@ static void emit_end(struct xlate *x)
 	emit_jmp(x, (u64)thunk_sti_exit);
 }
 
+/* Writes that end the instruction: what runs on a bounce buffer may leave behind it (tc_commit). */
+static void mark_last(struct xlate *x, unsigned first_cold)
+{
+	for (unsigned i = first_cold; i < x->cold_count && !x->end; i++)
+		if (x->cold[i].kind == COLD_WRITE && x->cold[i].op_end == here(x))
+			cur_insn(x)->access[x->cold[i].slot] |= ACCESS_LAST;
+}
+
 static void translate_body(struct xlate *x)
 {
 	struct vcpu *v = x->v;
 	struct tu *tu = x->tu;
+	unsigned first_cold;
 	u32 offset = (u32)tu->pa & PAGE_MASK, max = x->mode & MODE_SINGLE ? 1 : TU_MAX_INSNS - 1;
 
 	while (!x->end) {
@@ -184,7 +193,9 @@ static void translate_body(struct xlate *x)
 		x->direct = (x->mode & MODE_DIRECT) && !x->guilty;
 		if (unlikely(v->marks != NULL))
 			emit_mark(x);
+		first_cold = x->cold_count;
 		lower_insn(x);
+		mark_last(x, first_cold);
 		x->insn++;
 		tu->guest_len = (u16)(x->next_eip - tu->eip);
 		offset += x->in.length;

@@ -366,7 +366,9 @@ static enum verify_rule check_exit(const struct verifier *r, const struct tu_exi
 	if (!x->poll)
 		return x->target_eip > guest_eip(r, branch->off) ? VERIFY_OK : VERIFY_POLL;
 	const struct vinsn *poll = insn_at(r, offset_of(r, x->poll));
-	bool loads = poll && poll->id == X86_INS_MOV && poll->mem == 1 && (u64)poll->disp == (u64)r->v->tc->poll && poll->base == V_NO_REG;
+	/* The rules let nothing else load from where a register points than from a jump cache. */
+	bool loads = poll && poll->id == X86_INS_MOV && poll->mem == 1 && poll->op[0].size == 4 && poll->base < 16 && poll->base != 14 &&
+		     poll->index == V_NO_REG && !poll->prefixes;
 	return loads && next_off(poll) == branch->off ? VERIFY_OK : VERIFY_POLL;
 }
 

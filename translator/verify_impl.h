@@ -104,6 +104,7 @@ enum kind {
 	K_JC_TARGET, /* its head, or thunk_exit_jc */
 	K_COUNTER,   /* a count in the vCPU, whose offset is `id` */
 	K_COUNTED,   /* that + 1 */
+	K_TIME,	     /* any 64 bits made of the TSC, its line and the guest's: of no use but as a guest's 32 bits */
 	K_FLAGS,     /* RFLAGS as PUSHFQ leaves it */
 };
 

@@ -17,7 +17,7 @@ enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, 
 
 /* ---- tables ---- */
 
-enum { READ = 1, WRITE = 2, MASK = 4, SHIFT = 8 }; /* MASK: by PEXT and PDEP; SHIFT: by SHRX */
+enum { READ = 1, WRITE = 2, MASK = 4, SHIFT = 8, FACTOR = 16 }; /* MASK: by PEXT and PDEP; SHIFT: by SHRX; FACTOR: by MULX */
 
 struct field {
 	u16 offset, size;
@@ -47,7 +47,18 @@ static const struct field fields[] = {
 	FIELD(mask_host, MASK, K_U32),
 	FIELD(mask31, MASK, K_U32),
 	FIELD(mask15, MASK, K_U32),
-	FIELD(mask_df, MASK, K_U32),
+	FIELD(tsc_line.base, READ, K_TIME),
+	FIELD(tsc_line.scale, FACTOR, K_TIME),
+	FIELD(tsc_line.offset, READ, K_TIME),
+	FIELD(tsc_line.shift, READ, K_U32),
+	{offsetof(struct vcpu, tsc_aux), 4, READ, K_U32}, /* its low half */
+	FIELD(step, READ | WRITE, K_U32),
+	FIELD(gdtr.base, READ, K_U32),
+	FIELD(gdtr.limit, READ, K_U32),
+	FIELD(idtr.base, READ, K_U32),
+	FIELD(idtr.limit, READ, K_U32),
+	FIELD(seg[SEG_LDTR].sel, READ, K_U32),
+	FIELD(seg[SEG_TR].sel, READ, K_U32),
 	FIELD(cr0, READ, K_U32),
 	FIELD(cr2, READ, K_U32),
 	FIELD(cr3, READ, K_U32),
@@ -229,7 +240,7 @@ static enum verify_rule check_access(const struct verifier *r, const struct vsta
 	}
 	if (in->base == R14)
 		return VERIFY_VCPU;
-	if (in->base >= 16 || in->index >= 16 || in->scale != 1 || in->disp)
+	if (in->base >= 16 || in->index >= 16 || in->scale != 1 || in->disp < 0)
 		return VERIFY_MEMORY;
 	unsigned delta = in->base, offset = in->index;
 	if (s->r[offset].kind == K_DELTA_HIT) {
@@ -239,7 +250,7 @@ static enum verify_rule check_access(const struct verifier *r, const struct vsta
 	const struct value *d = &s->r[delta], *o = &s->r[offset];
 	if (!is_scratch(delta) || d->kind != K_DELTA_HIT || !is_scratch(offset) || !value_is_u32(o))
 		return VERIFY_MEMORY;
-	if (!d->id || d->id != identity(o) || in->op[in->mem].size > d->size || (write && !d->write))
+	if (!d->id || d->id != identity(o) || in->disp + in->op[in->mem].size > d->size || (write && !d->write))
 		return VERIFY_LOOKUP;
 	return VERIFY_OK;
 }
@@ -312,6 +323,10 @@ static enum verify_rule step_mov_register(const struct verifier *r, struct vstat
 		set_u32(s, to->reg, in);
 		return VERIFY_OK;
 	}
+	if (to->size == 4 && s->r[from->reg].kind == K_TIME && is_usable(to->reg)) {
+		set_u32(s, to->reg, in);
+		return VERIFY_OK;
+	}
 	struct value copied = s->r[from->reg];
 	enum verify_rule rule = step_ordinary(r, s, in, E_W0 | E_ONLY);
 	if (!rule && to->size == 4 && copied.kind == K_U32)
@@ -331,10 +346,14 @@ static enum verify_rule step_table_read(struct vstate *s, const struct vinsn *in
 	return VERIFY_OK;
 }
 
-/* mov r32, [r10 + r8*4]: the entry of EIP; or of its low 16 bits. */
+/* mov r32, [r10 + r8*4]: the entry of EIP; or of its low 16 bits. Or mov r32, [r10], to see whether there are entries: a poll. */
 static enum verify_rule step_jump_cache(const struct verifier *r, struct vstate *s, const struct vinsn *in)
 {
 	const struct vop *to = &in->op[0];
+	if (in->index == V_NO_REG && !in->disp && !in->prefixes && to->size == 4 && is_scratch(to->reg)) {
+		s->r[to->reg] = (struct value){.kind = K_TOP};
+		return VERIFY_OK;
+	}
 	if (in->index >= 16 || in->scale != 4 || in->disp || in->prefixes || to->size != 4 || !is_scratch(to->reg))
 		return VERIFY_TABLE;
 	const struct value *index = &s->r[in->index];
@@ -345,9 +364,10 @@ static enum verify_rule step_jump_cache(const struct verifier *r, struct vstate 
 	return VERIFY_OK;
 }
 
+/* CR0 is SMSW's as well. */
 static bool is_control_register(const struct field *f)
 {
-	return f->offset >= offsetof(struct vcpu, cr0) && f->offset <= offsetof(struct vcpu, cr4);
+	return f->offset > offsetof(struct vcpu, cr0) && f->offset <= offsetof(struct vcpu, cr4);
 }
 
 static enum verify_rule step_mov_load(const struct verifier *r, struct vstate *s, const struct vinsn *in)
@@ -365,12 +385,6 @@ static enum verify_rule step_mov_load(const struct verifier *r, struct vstate *s
 		s->r[to->reg].kind = f->kind;
 		if (f->kind == K_COUNTER)
 			s->r[to->reg].id = f->offset;
-		return VERIFY_OK;
-	}
-	if (in->base == V_NO_REG && in->index == V_NO_REG && !in->prefixes) {
-		if ((u64)in->disp != (u64)r->v->tc->poll || to->size != 4 || !is_scratch(to->reg))
-			return VERIFY_MEMORY;
-		s->r[to->reg] = (struct value){.kind = K_TOP};
 		return VERIFY_OK;
 	}
 	if (in->base < 16 && s->r[in->base].kind == K_JC)
@@ -477,6 +491,52 @@ static enum verify_rule step_lea32(struct vstate *s, const struct vinsn *in)
 	return VERIFY_OK;
 }
 
+/* 64 bits of time are in scratch registers, and in RDX for MULX. */
+static bool holds_time(unsigned r)
+{
+	return is_scratch(r) || r == RDX;
+}
+static bool is_time(const struct vstate *s, unsigned r)
+{
+	return r < 16 && (u32_in(s, r) || (holds_time(r) && s->r[r].kind == K_TIME));
+}
+static void set_time(struct vstate *s, unsigned r)
+{
+	s->r[r] = (struct value){.kind = K_TIME};
+}
+
+/* rdtsc */
+static enum verify_rule step_rdtsc(struct vstate *s, const struct vinsn *in)
+{
+	if (in->prefixes || in->rex)
+		return VERIFY_PREFIX;
+	set_u32(s, RAX, in);
+	set_u32(s, RDX, in);
+	return VERIFY_OK;
+}
+
+/* rorx r64, r64, 32 */
+static enum verify_rule step_rorx64(struct vstate *s, const struct vinsn *in)
+{
+	const struct vop *to = &in->op[0], *from = &in->op[1];
+	if (in->ops != 3 || from->type != VOP_GPR || !holds_time(to->reg) || !is_time(s, from->reg))
+		return VERIFY_WIDTH;
+	set_time(s, to->reg);
+	return VERIFY_OK;
+}
+
+/* mulx r64, r64, [scale] */
+static enum verify_rule step_mulx(struct vstate *s, const struct vinsn *in)
+{
+	if (in->ops != 3 || in->mem != 2 || !find_field(in, FACTOR))
+		return VERIFY_VCPU;
+	if (in->op[0].size != 8 || !is_scratch(in->op[0].reg) || !is_scratch(in->op[1].reg) || !is_time(s, RDX))
+		return VERIFY_WIDTH;
+	set_time(s, in->op[0].reg);
+	set_time(s, in->op[1].reg);
+	return VERIFY_OK;
+}
+
 static enum verify_rule step_lea64(const struct verifier *r, struct vstate *s, const struct vinsn *in)
 {
 	unsigned to = in->op[0].reg;
@@ -495,6 +555,8 @@ static enum verify_rule step_lea64(const struct verifier *r, struct vstate *s, c
 		if (!(r->tu->mode & MODE_DIRECT))
 			return VERIFY_WINDOW;
 		x.kind = K_STRING;
+	} else if (holds_time(to) && is_time(s, in->base) && is_time(s, in->index) && in->scale == 1 && !in->disp) {
+		x.kind = K_TIME;
 	}
 	if (x.kind == K_TOP)
 		return VERIFY_WIDTH;
@@ -521,9 +583,13 @@ static enum verify_rule step_shrx(struct vstate *s, const struct vinsn *in)
 		set_u32(s, to->reg, in);
 		return VERIFY_OK;
 	}
+	struct value x = s->r[from->reg];
+	if (in->ops == 3 && x.kind == K_TIME && to->reg == RCX && to->size == 8 && count->type == VOP_GPR && u32_in(s, count->reg)) {
+		set_time(s, to->reg);
+		return VERIFY_OK;
+	}
 	if (in->ops != 3 || in->mem != V_NO_REG || count->type != VOP_GPR || count->reg != R12 || !is_scratch(to->reg))
 		return VERIFY_REGISTER;
-	struct value x = s->r[from->reg];
 	if (to->size == 4 && u32_in(s, from->reg))
 		s->r[to->reg] = (struct value){.kind = K_PAGE, .id = identity(&x)};
 	else if (to->size == 8 && x.kind == K_LAST)
@@ -544,8 +610,7 @@ static enum verify_rule step_pack(struct vstate *s, const struct vinsn *in)
 	if (to->size != 4 || !is_usable(to->reg) || !is_usable(from->reg))
 		return VERIFY_REGISTER;
 	struct value old = s->r[from->reg];
-	bool host_flags = old.kind == K_FLAGS && !pdep &&
-			  (f->offset == offsetof(struct vcpu, mask_host) || f->offset == offsetof(struct vcpu, mask_df));
+	bool host_flags = old.kind == K_FLAGS && !pdep && f->offset == offsetof(struct vcpu, mask_host);
 	if (!value_is_u32(&old) && !host_flags)
 		return VERIFY_HOST_VALUE;
 	set_u32(s, to->reg, in);
@@ -618,6 +683,10 @@ static enum verify_rule step_glue(const struct verifier *r, struct vstate *s, co
 		return step_lea(r, s, in);
 	case X86_INS_SHRX:
 		return step_shrx(s, in);
+	case X86_INS_RDTSC:
+		return step_rdtsc(s, in);
+	case X86_INS_MULX:
+		return step_mulx(s, in);
 	case X86_INS_PEXT:
 	case X86_INS_PDEP:
 		return step_pack(s, in);
@@ -797,6 +866,8 @@ enum verify_rule vstate_step(struct verifier *r, struct vstate *s, const struct 
 		return step_glue(r, s, in);
 	if (is_alignment_fault(in))
 		return VERIFY_OK;
+	if (in->id == X86_INS_RORX && in->op[0].size == 8)
+		return step_rorx64(s, in);
 	if (is_sysflags_xor(in)) {
 		const struct vop *from = &in->op[1];
 		bool only_if = from->type == VOP_GPR && from->size == 4 && u32_in(s, from->reg) && s->r[from->reg].kind == K_U32 &&

@@ -25,6 +25,7 @@
 	/* Glue; MOV and the strings that the guest has as well */                                                       \
 	X(MOV, E_GLUE) X(LEA, E_GLUE)                                                                                    \
 	X(SHRX, E_GLUE | E_VEX) X(PEXT, E_GLUE | E_VEX) X(PDEP, E_GLUE | E_VEX)                                          \
+	X(MULX, E_GLUE | E_VEX) X(RDTSC, E_GLUE)                                                                         \
 	X(SARX, E_W0 | E_ONLY | E_VEX) X(RORX, E_W0 | E_ONLY | E_VEX)                                                    \
 	X(PUSH, E_GLUE) X(POP, E_GLUE) X(PUSHFQ, E_GLUE) X(POPFQ, E_GLUE)                                                \
 	X(MOVSB, E_GLUE) X(MOVSW, E_GLUE) X(STOSB, E_GLUE) X(STOSW, E_GLUE) X(STOSD, E_GLUE)                             \
@@ -89,7 +90,7 @@
 #define FORBIDDEN(X)                                                                                                     \
 	X(SYSCALL) X(SYSENTER) X(SYSEXIT) X(SYSRET) X(INT1) X(INT3) X(INTO) X(IN) X(OUT) X(INSB) X(INSW) X(INSD)         \
 	X(OUTSB) X(OUTSW) X(OUTSD) X(HLT) X(CLI) X(STI) X(CLTS) X(LGDT) X(LIDT) X(LLDT) X(LTR) X(LMSW) X(INVD)          \
-	X(WBINVD) X(INVLPG) X(INVPCID) X(RDMSR) X(WRMSR) X(RDPMC) X(RDTSC) X(RDTSCP) X(CPUID) X(RSM) X(MONITOR)          \
+	X(WBINVD) X(INVLPG) X(INVPCID) X(RDMSR) X(WRMSR) X(RDPMC) X(RDTSCP) X(CPUID) X(RSM) X(MONITOR)          \
 	X(MWAIT) X(SWAPGS) X(RDFSBASE) X(RDGSBASE) X(WRFSBASE) X(WRGSBASE) X(LFS) X(LGS) X(LSS) X(LDS) X(LES) X(XSETBV)  \
 	X(XGETBV) X(RET) X(UD2) X(VMCALL) X(VMMCALL) X(STAC) X(CLAC)
 /* clang-format on */

@@ -16,6 +16,7 @@ enum cold_kind {
 	COLD_READ,    /* table miss of a read: call the miss thunk, run the hot instruction */
 	COLD_WRITE,   /* table miss of a write: run a copy of the instruction on the bounce buffer, commit */
 	COLD_SEG,     /* segment that needs checking */
+	COLD_TSC,     /* RDTSC by its callout, then go on: it has begun, and is undone first */
 	COLD_CALLOUT, /* the whole instruction by its callout, then go on */
 	COLD_EXIT,    /* a taken branch: exit to target */
 	COLD_CHAIN,   /* an unchained exit */

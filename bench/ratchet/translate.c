@@ -57,6 +57,7 @@ static struct vm *create_machine(void)
 	struct vcpu *v = vcpu_create(vm);
 	/* A host with little address space has other jump caches, and its TUs other heads. */
 	v->tc->jc_entries = 1ull << 32;
+	v->tsc.usable = true;
 	v->features = (1ull << CPUF_COUNT) - 1;
 	v->cr0 = CR0_PE | CR0_ET | CR0_NE;
 	segment_set(v, SEG_CS, 8, 0, 0xffffffffu, SEG_P | SEG_S | SEG_TYPE_CODE | SEG_TYPE_R | SEG_TYPE_A | SEG_DB | SEG_G);

@@ -122,6 +122,26 @@ TEST(strings, "code16.string instructions use si, di and cx")
 	EQ(s.ecx >> 16, 0xc1c1, "upper half of ecx");
 }
 
+CODE16(direction, "mov $0x200, %si; std; lodsb; mov %si, %bx; pushf; cld; lodsb; mov %si, %cx; popf; lodsw; mov %si, %dx;"
+		  "pushf; pop %ax; and $0xfbff, %ax; push %ax; popf; lodsb; mov %si, %di; std; daa; lodsb; mov %si, %bp; cld; daa; lodsl");
+
+TEST(direction, "code16.string instructions follow DF, whatever sets it")
+{
+	for (int ring = 0; ring <= 3; ring += 3) {
+		struct state s = at16(direction, ring, 0);
+
+		run(&s);
+		if (!ended(&s, "direction"))
+			continue;
+		EQ(s.ebx & 0xffff, 0x1ff, tag("std, lodsb", ring));
+		EQ(s.ecx & 0xffff, 0x200, tag("cld, lodsb", ring));
+		EQ(s.edx & 0xffff, 0x1fe, tag("popf with DF, lodsw", ring));
+		EQ(s.edi & 0xffff, 0x1ff, tag("popf without, lodsb", ring));
+		EQ(s.ebp & 0xffff, 0x1fe, tag("std, a callout, lodsb", ring));
+		EQ(s.esi & 0xffff, 0x202, tag("cld, a callout, lodsl", ring));
+	}
+}
+
 CODE16(sp_wrap,
        "mov $0x12340000, %esp; push %ax; mov %sp, %bx; pop %cx; mov %sp, %dx; mov $4, %sp; pushl %eax; mov %sp, %si; mov $0x7000, %sp; "
        "enter $16, $0;"

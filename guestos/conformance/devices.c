@@ -280,6 +280,63 @@ TEST(tsc_msr, "devices.MSR 10 is the TSC")
 	EQ(rdmsr(0x10) - rdtsc() + 1000000000 < 2000000000, 1, "MSR 10 is near the TSC");
 }
 
+TEST(tsc_order, "devices.RDTSC and MSR 10 show one TSC, which WRMSR sets")
+{
+	if (qemu_skips("MSR 10 reads as zero"))
+		return;
+	for (u32 i = 0; i < 300000; i++) {
+		u64 a = rdtsc(), b = rdmsr(0x10), c = rdtsc(), d = rdtsc();
+
+		if (a > b || b > c || c > d) {
+			fail("the TSC went back");
+			return;
+		}
+	}
+	u64 was = rdtsc();
+	wrmsr(0x10, 5000);
+	for (u32 i = 0; i < 300000; i++) {
+		u64 a = rdtsc(), b = rdtsc();
+
+		if (a < 5000 || a > b || b > 100000000000ull) {
+			fail("the TSC that was set went back");
+			return;
+		}
+	}
+	wrmsr(0x10, was);
+	EQ(rdtsc() >= was, 1, "set back");
+}
+
+static u64 rdtscp(u32 *aux)
+{
+	u32 lo, hi;
+
+	__asm__ volatile("rdtscp" : "=a"(lo), "=d"(hi), "=c"(*aux));
+	return (u64)hi << 32 | lo;
+}
+
+TEST(tscp, "devices.RDTSCP shows the TSC and MSR C0000103")
+{
+	u32 r[4], aux;
+	u64 was;
+
+	cpuid(0x80000001, 0, r);
+	if (!(r[3] >> 27 & 1)) {
+		skip("no RDTSCP");
+		return;
+	}
+	was = rdmsr(0xc0000103);
+	wrmsr(0xc0000103, 0x89abcdef);
+	for (u32 i = 0; i < 300000; i++) {
+		u64 a = rdtsc(), b = rdtscp(&aux), c = rdtsc();
+
+		if (a > b || b > c || aux != 0x89abcdef) {
+			fail("the TSC went back, or ECX is %x", aux);
+			break;
+		}
+	}
+	wrmsr(0xc0000103, was);
+}
+
 TEST(efer, "devices.EFER.NXE sticks where CPUID offers NX")
 {
 	u32 r[4];

@@ -273,6 +273,7 @@ TEST(priv, "fault.#GP of privileged instructions in ring 3")
 }
 
 CODE(r_rdtsc, "rdtsc");
+CODE(r_rdtsc_long, "mov $300000, %ecx; 1: rdtsc; loop 1b");
 
 TEST(tsd, "fault.rdtsc with CR4.TSD")
 {
@@ -280,11 +281,18 @@ TEST(tsd, "fault.rdtsc with CR4.TSD")
 
 	s = go(r_rdtsc, 3);
 	ended(&s, "rdtsc without TSD");
+	s = go(r_rdtsc_long, 3);
+	ended(&s, "rdtsc for a while");
 	write_cr4(read_cr4() | CR4_TSD);
 	s = go(r_rdtsc, 0);
 	ended(&s, "rdtsc with TSD in ring 0");
-	s = go(r_rdtsc, 3);
+	s = at_ring(r_rdtsc, 3);
+	s.eax = 0x12345678;
+	s.edx = 0x9abcdef0;
+	run(&s);
 	trapped(&s, V_GP, 0, r_rdtsc, "rdtsc with TSD in ring 3");
+	EQ(s.eax, 0x12345678, "eax of a rdtsc that faults");
+	EQ(s.edx, 0x9abcdef0, "edx of a rdtsc that faults");
 	write_cr4(read_cr4() & ~(u32)CR4_TSD);
 }
 

@@ -386,7 +386,7 @@ static const struct straddle straddles[] = {
 	{"xadd", i_xadd, 4, 6, MEM},	    {"adc", i_adcl, 4, 6, MEM},	       {"cmpxchg8b", i_cx8, 8, 6, MEM},
 	{"fstp 8", i_fstl, 8, 6, MEM},	    {"fld 8", i_fld, 8, 4, MEM},       {"fstp 4", i_fst, 4, 6, MEM},
 	{"stos", i_stos, 4, 6, DEST},	    {"movs to", i_movs_s, 4, 6, DEST}, {"movs from", i_movs_s, 4, 4, SOURCE},
-	{"call *mem", i_callm, 4, 4, MEM},  {"pop to mem", i_popm, 4, 6, MEM},
+	{"call *mem", i_callm, 4, 4, MEM},  {"pop to mem", i_popm, 4, 6, MEM}, {"sgdt", i_sgdt, 6, 6, MEM},
 };
 
 static void all_straddles(int rmw)
@@ -398,7 +398,7 @@ static void all_straddles(int rmw)
 			const struct straddle *t = &straddles[i];
 			struct state s = at_ring(t->code, 3), in;
 
-			if ((t->code == i_xchg || t->code == i_xadd || t->code == i_adcl || t->code == i_cx8) != rmw)
+			if ((t->code == i_xchg || t->code == i_xadd || t->code == i_adcl || t->code == i_cx8 || t->code == i_sgdt) != rmw)
 				continue;
 			asm volatile("fninit; fld1; fldz");
 			memset(scratch[0] + 0xff0, 0x5a, 16);
@@ -422,9 +422,9 @@ TEST_PG(straddle, "pagefault.accesses across pages, second page absent")
 	all_straddles(0);
 }
 
-TEST_PG(straddle_rmw, "pagefault.read-modify-writes across pages, second page absent")
+TEST_PG(straddle_rmw, "pagefault.read-modify-writes and SGDT across pages, second page absent")
 {
-	if (qemu_skips("a read-modify-write of an absent page faults as a read"))
+	if (qemu_skips("a read-modify-write of an absent page faults as a read, and SGDT is two stores"))
 		return;
 	all_straddles(1);
 }

@@ -86,6 +86,7 @@ static void create_machine(struct golden *g)
 	g->v = vcpu_create(g->vm);
 	/* A host with little address space has other jump caches. */
 	g->v->tc->jc_entries = 1ull << 32;
+	g->v->tsc.usable = true;
 	g->v->features = (1ull << CPUF_COUNT) - 1;
 	g->v->cr0 = CR0_PE | CR0_ET | CR0_NE;
 	segment_set(g->v, SEG_CS, 8, 0, 0xffffffffu, SEG_P | SEG_S | SEG_TYPE_CODE | SEG_TYPE_R | SEG_TYPE_A | SEG_DB | SEG_G);

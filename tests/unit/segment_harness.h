@@ -74,12 +74,8 @@
 #define emu_verr		  H(emu_verr)
 #define emu_verw		  H(emu_verw)
 #define emu_arpl		  H(emu_arpl)
-#define emu_sldt		  H(emu_sldt)
-#define emu_str			  H(emu_str)
 #define emu_lldt		  H(emu_lldt)
 #define emu_ltr			  H(emu_ltr)
-#define emu_sgdt		  H(emu_sgdt)
-#define emu_sidt		  H(emu_sidt)
 #define emu_lgdt		  H(emu_lgdt)
 #define emu_lidt		  H(emu_lidt)
 

@@ -24,7 +24,6 @@
 #define io_read		    priv_fake_io_read
 #define io_write	    priv_fake_io_write
 #define fpu_save	    priv_fake_fpu_save
-#define emu_smsw	    priv_emu_smsw
 #define emu_lmsw	    priv_emu_lmsw
 #define emu_mov_from_cr	    priv_emu_mov_from_cr
 #define emu_mov_to_cr	    priv_emu_mov_to_cr
@@ -197,8 +196,6 @@ START_TEST(cr0)
 	v.cpl = 3;
 	ck_assert_int_eq(set_cr(0, CR0_PE), 100 + EXC_GP);
 	ck_assert_int_eq(RUN(mov_from_cr, .reg = 3), 100 + EXC_GP);
-	ck_assert_int_eq(RUN(smsw, .rm = REG_EDI), EMU_NEXT);
-	ck_assert_uint_eq(v.regs[REG_EDI], 0x80050033);
 }
 END_TEST
 

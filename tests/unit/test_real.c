@@ -158,7 +158,7 @@ END_TEST
 START_TEST(undefined_instructions)
 {
 	struct emu_insn i = insn_reg(REG_EAX, REG_EBX, 2);
-	emu_fn *const handlers[] = {emu_lar, emu_lsl, emu_verr, emu_verw, emu_arpl, emu_sldt, emu_str, emu_lldt, emu_ltr};
+	emu_fn *const handlers[] = {emu_lar, emu_lsl, emu_verr, emu_verw, emu_arpl, emu_lldt, emu_ltr};
 
 	machine_real();
 	for (unsigned k = 0; k < ARRAY_SIZE(handlers); k++)

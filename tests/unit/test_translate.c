@@ -288,12 +288,11 @@ START_TEST(polls)
 		if (!back)
 			continue;
 		backward++;
-		/* mov r9d, [poll page], then the branch */
-		static const u8 load[] = {0x44, 0x8b, 0x0c, 0x25};
-		ck_assert_mem_eq((const void *)(u64)x->poll, load, 4);
-		ck_assert_mem_eq((const void *)(u64)(x->poll + 4), &(u32){(u32)(u64)v->poll_page}, 4);
+		/* mov r9, [r14 + jc] ; mov r9d, [r9], then the branch */
+		static const u8 load[] = {0x4d, 0x8b, 0x4e, offsetof(struct vcpu, jc), 0x45, 0x8b, 0x09};
+		ck_assert_mem_eq((const void *)(u64)(x->poll - 4), load, sizeof(load));
 		bool conditional = x->target_eip == CODE;
-		ck_assert_uint_eq(x->poll + (conditional ? 10 : 9), x->site);
+		ck_assert_uint_eq(x->poll + (conditional ? 5 : 4), x->site);
 		/* A conditional branch is taken again, or not. */
 		ck_assert_uint_eq(x->poll_eip, conditional ? CODE + 0x42 : x->target_eip);
 		ck_assert_ptr_eq(tu_by_host(v->tc, x->poll), tu);

@@ -136,7 +136,7 @@ static void use(void)
 	fpu_save(v);
 	ck_assert_uint_le(v->cpl, 3);
 	ck_assert_int_le(v->shadow, SHADOW_MOV_SS);
-	ck_assert_uint_le(v->mode = mode_compute(v), 0xffff);
+	ck_assert_uint_le(v->mode = mode_compute(v), 0xfffff);
 }
 
 START_TEST(truncated)
@@ -422,6 +422,105 @@ START_TEST(nmi)
 }
 END_TEST
 
+#define MMIO_AT(n) (u8)(H_MMIO + (n)), (u8)(H_MMIO >> 8), (u8)(H_MMIO >> 16), (u8)(H_MMIO >> 24)
+
+/* The code at 0x20000, whose accesses to the device raise `events`. */
+static struct outcome with_device(u32 events)
+{
+	struct outcome o;
+
+	v->eip = 0x20000;
+	v->regs[REG_EAX] = 0xe0;
+	v->regs[REG_ECX] = 0;
+	v->regs[REG_ESP] = H_KSTACK;
+	v->hflags = 0;
+	v->sysflags &= ~EFLAGS_IF;
+	v->nmi_blocked = false;
+	mmio_count = 0;
+	mmio_raises = events;
+	o = vm_run();
+	mmio_raises = 0;
+	return o;
+}
+
+/* An event that a device raises when the guest writes to it comes behind that very instruction, and without a signal. */
+START_TEST(event_of_a_write)
+{
+	struct outcome o;
+	u64 exits;
+
+	machine_create();
+	PUT(0x20000, 0x01, 0x05, MMIO_AT(0x20), 0x41, 0x41, 0xcc); /* add [mmio], eax ; inc ecx ; inc ecx ; int3 */
+	exits = v->stats.event_exits;
+	o = with_device(EV_NMI);
+	ck_assert_int_eq(o.vector, EXC_NMI);
+	ck_assert_uint_eq(o.eip, 0x20006);
+	ck_assert_uint_eq(v->regs[REG_ECX], 0);
+	/* The flags of the addition: 23222120h + e0h. */
+	ck_assert_uint_eq(o.eflags & EFLAGS_ARITH, EFLAGS_PF);
+	ck_assert_uint_eq(mmio_count, 2);
+	ck_assert_uint_eq(mmio_seen[1].value, 0x23222200);
+	/* At the end of a page, and of the TU: */
+	PUT(0x20ffa, 0x89, 0x05, MMIO_AT(0x20));
+	PUT(0x21000, 0x41, 0xcc);
+	PUT(0x20000, 0xe9, 0xf5, 0x0f, 0, 0); /* jmp 20ffa */
+	o = with_device(EV_NMI);
+	ck_assert_int_eq(o.vector, EXC_NMI);
+	ck_assert_uint_eq(o.eip, 0x21000);
+	ck_assert_uint_eq(v->stats.event_exits, exits + 2);
+	ck_assert_uint_eq(v->stats.event_faults, 0);
+	machine_destroy();
+}
+END_TEST
+
+/* Where there is more to do, and behind a read, it comes at the next transfer. */
+START_TEST(event_at_a_safepoint)
+{
+	struct outcome o;
+
+	machine_create();
+	PUT(0x20000, 0x8f, 0x05, MMIO_AT(0x20), 0x41, 0xeb, 0xfe); /* pop [mmio] ; inc ecx ; jmp self */
+	o = with_device(EV_NMI);
+	ck_assert_int_eq(o.vector, EXC_NMI);
+	ck_assert_uint_eq(o.eip, 0x20007);
+	ck_assert_uint_eq(o.esp, H_KSTACK + 4);
+	ck_assert_uint_eq(v->regs[REG_ECX], 1);
+	PUT(0x20000, 0x8b, 0x05, MMIO_AT(0x20), 0x41, 0x74, 0xfd, 0xeb, 0xfe); /* mov eax, [mmio] ; inc ecx ; jz 20006 ; jmp self */
+	o = with_device(EV_NMI);
+	ck_assert_int_eq(o.vector, EXC_NMI);
+	ck_assert_uint_eq(v->regs[REG_EAX], 0x23222120);
+	ck_assert_uint_eq(v->regs[REG_ECX], 1);
+	/* A transfer by jump cache: ret, to 20010. */
+	PUT(0x20000, 0x8b, 0x05, MMIO_AT(0x20), 0xc3);
+	PUT(0x20010, 0x41, 0xcc);
+	poke(H_KSTACK, 0x20010, 4);
+	o = with_device(EV_NMI);
+	ck_assert_int_eq(o.vector, EXC_NMI);
+	ck_assert_uint_eq(o.eip, 0x20010);
+	ck_assert_uint_eq(v->stats.event_faults, 3);
+	machine_destroy();
+}
+END_TEST
+
+/* What IF holds back disturbs nothing. */
+START_TEST(event_held_back)
+{
+	struct outcome o;
+	u64 dispatches;
+
+	machine_create();
+	/* mov [mmio], eax ; mov edx, [mmio] ; 1: inc ecx ; cmp ecx, 1000 ; jnz 1b ; int3 */
+	PUT(0x20000, 0x89, 0x05, MMIO_AT(0x20), 0x8b, 0x15, MMIO_AT(0x24), 0x41, 0x81, 0xf9, 0xe8, 3, 0, 0, 0x75, 0xf7, 0xcc);
+	dispatches = v->stats.dispatches;
+	o = with_device(EV_INTR);
+	ck_assert_int_eq(o.vector, EXC_BP);
+	ck_assert_uint_eq(v->regs[REG_ECX], 1000);
+	ck_assert_uint_eq(v->stats.event_faults + v->stats.event_exits, 0);
+	ck_assert_uint_lt(v->stats.dispatches - dispatches, 10);
+	machine_destroy();
+}
+END_TEST
+
 START_TEST(stops_a_loop)
 {
 	pthread_t t;
@@ -463,6 +562,9 @@ Suite *vcpu_suite(void)
 	tcase_add_test(d, exceptions);
 	tcase_add_test(d, single_step);
 	tcase_add_test(d, nmi);
+	tcase_add_test(d, event_of_a_write);
+	tcase_add_test(d, event_at_a_safepoint);
+	tcase_add_test(d, event_held_back);
 	tcase_add_test(d, stops_a_loop);
 	suite_add_tcase(s, d);
 	return s;

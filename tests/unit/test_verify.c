@@ -43,7 +43,7 @@ START_TEST(forbidden)
 	EXPECT(FORBIDDEN, 0xf3, 0x0f, 0xae, 0xc8); /* rdgsbase eax */
 	EXPECT(FORBIDDEN, 0x0f, 0x01, 0xf8);	   /* swapgs */
 	EXPECT(FORBIDDEN, 0xc3);
-	EXPECT(FORBIDDEN, 0x0f, 0x31);			      /* rdtsc */
+	EXPECT(FORBIDDEN, 0x0f, 0x01, 0xf9);		      /* rdtscp */
 	EXPECT(FORBIDDEN, 0x0f, 0xa2);			      /* cpuid */
 	EXPECT(FORBIDDEN, 0x0f, 0x0b);			      /* ud2 */
 	EXPECT(DECODE, 0x0f, 0x01, 0xef);		      /* wrpkru */
@@ -177,18 +177,58 @@ START_TEST(vcpu_fields)
 	EXPECT(VCPU, 0x41, 0x0f, 0x28, 0x46, 0x00);
 	EXPECT(VCPU, 0x41, 0x0f, 0x10, 0x46, 0x01); /* movups does not */
 	EXPECT(VCPU, 0x41, 0x0f, 0x29, 0x46, 0x01);
+	EXPECT(OK, 0x4d, 0x8b, 0x4e, offsetof(struct vcpu, jc), 0x45, 0x8b, 0x09);	    /* mov r9, [jc] ; mov r9d, [r9] */
+	EXPECT(TABLE, 0x4d, 0x8b, 0x4e, offsetof(struct vcpu, jc), 0x45, 0x8b, 0x49, 0x04); /* [r9 + 4] */
+	EXPECT(TABLE, 0x4d, 0x8b, 0x4e, offsetof(struct vcpu, jc), 0x4d, 0x8b, 0x09);	    /* all of 64 bits */
+	EXPECT(TABLE, 0x4d, 0x8b, 0x4e, offsetof(struct vcpu, jc), 0x41, 0x8b, 0x01);	    /* for the guest: mov eax, [r9] */
+	EXPECT(MEMORY, 0x4d, 0x8b, 0x4e, offsetof(struct vcpu, jc), 0x45, 0x89, 0x09);	    /* mov [r9], r9d */
+	EXPECT(MEMORY, 0x45, 0x8b, 0x09);						    /* mov r9d, [r9], of nobody knows what */
+	EXPECT(MEMORY, 0x44, 0x8b, 0x0c, 0x25, 0, 0, 0, 0x10);				    /* mov r9d, [10000000h] */
+}
+END_TEST
+
+#define ELAPSED 0x0f, 0x31, 0xc4, 0x63, 0xfb, 0xf0, 0xc2, 0x20, 0x4d, 0x8d, 0x04, 0x00 /* rdtsc ; rorx r8, rdx, 32 ; lea r8, [r8 + rax] */
+
+/* 64 bits of time may be added, multiplied, shifted, and given to the guest 32 bits at a time; they are no address and no pointer to one.
+ */
+START_TEST(tsc)
+{
+	EXPECT(OK, 0x0f, 0x31);
+	EXPECT(PREFIX, 0x48, 0x0f, 0x31);
+	EXPECT(OK, ELAPSED);
+	EXPECT(OK, ELAPSED, 0x44, 0x89, 0xc0); /* mov eax, r8d */
 	EXPECT_CODE(OK, {
-		E(0x44, 0x8b, 0x0c, 0x25);
-		d32((u64)v->tc->poll);
-	}); /* mov r9d, [poll] */
-	EXPECT_CODE(MEMORY, {
-		E(0x44, 0x8b, 0x0c, 0x25);
-		d32((u64)v->tc->poll + 4096);
+		E(ELAPSED);
+		V(tsc_line.base, 0x4d, 0x8b, 0x8e); /* mov r9, [base] */
+		E(0x4f, 0x8d, 0x04, 0x08);	    /* lea r8, [r8 + r9] */
+		E(0x4b, 0x8d, 0x14, 0x00);	    /* lea rdx, [r8 + r8] */
+		V(tsc_line.scale, 0xc4, 0x42, 0xb3, 0xf6, 0x86);
+		E(0xc4, 0xc3, 0xfb, 0xf0, 0xd0, 0x20, 0x89, 0xd2); /* rorx rdx, r8, 32 ; mov edx, edx */
 	});
-	EXPECT_CODE(MEMORY, {
-		E(0x44, 0x89, 0x0c, 0x25);
-		d32((u64)v->tc->poll);
-	});
+	EXPECT(HOST_VALUE, ELAPSED, 0x4b, 0x8d, 0x14, 0x00);					     /* left in RDX */
+	EXPECT(WIDTH, ELAPSED, 0x4b, 0x8d, 0x04, 0x00);						     /* lea rax, [r8 + r8] */
+	EXPECT(WIDTH, ELAPSED, 0xc4, 0xc3, 0xfb, 0xf0, 0xc0, 0x20);				     /* rorx rax, r8, 32 */
+	EXPECT(HOST_VALUE, ELAPSED, 0x65, 0x67, 0x41, 0x8b, 0x00);				     /* mov eax, gs:[r8d] */
+	EXPECT(MEMORY, ELAPSED, 0x41, 0x8b, 0x00);						     /* mov eax, [r8] */
+	EXPECT(MEMORY, ELAPSED, 0x4d, 0x89, 0xc1, 0x43, 0x8b, 0x04, 0x01);			     /* mov r9, r8 ; mov eax, [r9 + r8] */
+	EXPECT(TABLE, ELAPSED, 0x4b, 0x8b, 0x4c, 0xc5, 0x00);					     /* mov rcx, [r13 + r8*8] */
+	EXPECT(TABLE, 0x4d, 0x8b, 0x56, offsetof(struct vcpu, jc), ELAPSED, 0x47, 0x8b, 0x0c, 0x82); /* mov r9d, [r10 + r8*4] */
+	EXPECT(TRANSFER, ELAPSED, 0x41, 0xff, 0xe0);						     /* jmp r8 */
+	EXPECT_CODE(WIDTH, {
+		V(window_base, 0x4d, 0x8b, 0x86); /* mov r8, [window_base] */
+		E(0xc4, 0x43, 0xfb, 0xf0, 0xc0, 0x20);
+	}); /* rorx r8, r8, 32 */
+	EXPECT_CODE(WIDTH, {
+		E(ELAPSED);
+		V(window_base, 0x4d, 0x8b, 0x8e); /* mov r9, [window_base] */
+		E(0x4f, 0x8d, 0x04, 0x08);
+	}); /* lea r8, [r8 + r9] */
+	EXPECT_CODE(VCPU, {
+		E(ELAPSED, 0x4b, 0x8d, 0x14, 0x00);
+		V(window_base, 0xc4, 0x42, 0xb3, 0xf6, 0x86);
+	});							 /* mulx r8, r9, [window_base] */
+	EXPECT_CODE(VCPU, V(tsc_line.offset, 0x4d, 0x89, 0x86)); /* mov [offset], r8 */
+	EXPECT_CODE(OK, V(step, 0x41, 0x89, 0x86));		 /* mov [step], eax */
 }
 END_TEST
 
@@ -326,11 +366,21 @@ START_TEST(look_ups)
 		test_delta();
 		E(0x43, 0x0f, 0x10, 0x04, 0x01);
 	}); /* movups */
-	EXPECT_CHECKED(MEMORY, {
+	EXPECT_CHECKED(LOOKUP, {
 		look_up(3, 0);
 		test_delta();
 		E(0x43, 0x8b, 0x44, 0x01, 0x01);
 	}); /* displaced */
+	EXPECT_CHECKED(OK, {
+		look_up(3, 0);
+		test_delta();
+		E(0x66, 0x43, 0x8b, 0x44, 0x01, 0x02);
+	}); /* displaced, but within */
+	EXPECT_CHECKED(MEMORY, {
+		look_up(3, 0);
+		test_delta();
+		E(0x66, 0x43, 0x8b, 0x44, 0x01, 0xff);
+	}); /* before it */
 	EXPECT_CHECKED(MEMORY, {
 		look_up(3, 0);
 		test_delta();
@@ -455,6 +505,7 @@ Suite *verify_suite(void)
 	tcase_add_test(t, registers);
 	tcase_add_test(t, windows);
 	tcase_add_test(t, vcpu_fields);
+	tcase_add_test(t, tsc);
 	tcase_add_test(t, flags);
 	tcase_add_test(t, stack);
 	tcase_add_test(t, look_ups);

@@ -226,7 +226,7 @@ START_TEST(transfers)
 }
 END_TEST
 
-/* A TU that is one direct exit: [poll] jmp stub ; stub: mov r9d, exit + 1 ; jmp thunk_exit_chain */
+/* A TU that is one direct exit: [poll ;] jmp stub ; stub: mov r9d, exit + 1 ; jmp thunk_exit_chain */
 static struct tu_exit *exit_tu(u32 target_eip, bool poll)
 {
 	begin(DIRECT);
@@ -234,9 +234,9 @@ static struct tu_exit *exit_tu(u32 target_eip, bool poll)
 	*x = (struct tu_exit){.target_eip = target_eip, .tu = tu_index(v->tc, tu)};
 	tu->exit_count = 1;
 	if (poll) {
+		E(0x4d, 0x8b, 0x4e, offsetof(struct vcpu, jc));
 		x->poll = rx();
-		E(0x44, 0x8b, 0x0c, 0x25);
-		d32((u64)v->tc->poll);
+		E(0x45, 0x8b, 0x09);
 	}
 	E(0xe9);
 	x->site = rx();

@@ -52,11 +52,13 @@ static struct {
 	u32 offset, size, value;
 } mmio_seen[64] __attribute__((unused));
 static unsigned mmio_count __attribute__((unused));
+static u32 mmio_raises __attribute__((unused)); /* EV_* that an access to the device sets */
 
 static u32 harness_mmio_read(void *opaque, u64 offset, unsigned size)
 {
 	u32 x = 0;
 	(void)opaque;
+	vcpu_set_event(v, mmio_raises);
 	for (unsigned k = 0; k < size; k++)
 		x |= (u32)((offset + k) & 0xff) << (8 * k);
 	if (mmio_count < ARRAY_SIZE(mmio_seen)) {
@@ -71,6 +73,7 @@ static u32 harness_mmio_read(void *opaque, u64 offset, unsigned size)
 static void harness_mmio_write(void *opaque, u64 offset, u32 value, unsigned size)
 {
 	(void)opaque;
+	vcpu_set_event(v, mmio_raises);
 	if (mmio_count < ARRAY_SIZE(mmio_seen)) {
 		mmio_seen[mmio_count].write = true;
 		mmio_seen[mmio_count].offset = (u32)offset;

@@ -73,12 +73,16 @@ static bool is_known_field(s64 at, unsigned n, bool write, u32 mode)
 #define IN(m) (at >= (s64)offsetof(struct vcpu, m) && at + n <= (s64)(offsetof(struct vcpu, m) + sizeof(((struct vcpu *)0)->m)))
 	if (IN(sysflags) || IN(stats.jc_transfers) || IN(insns))
 		return true;
+	if (IN(step))
+		return true;
 	if (write)
 		return IN(fpu_dp) || (IN(seg) && is_paragraph_field((size_t)at - offsetof(struct vcpu, seg), n, mode));
-	if (IN(cr0) || IN(cr2) || IN(cr3) || IN(cr4))
+	if (IN(cr0) || IN(gdtr) || IN(idtr))
+		return true;
+	if (IN(cr2) || IN(cr3) || IN(cr4))
 		return !(mode & MODE_CPL);
-	return IN(mask_df) || IN(events) || IN(jc) || IN(window_base) || IN(mask_no_if) || IN(mask_host) || IN(mask31) || IN(mask15) ||
-	       IN(seg) || (at == 1 && n == 16);
+	return IN(tsc_line) || IN(tsc_aux) || IN(events) || IN(jc) || IN(window_base) || IN(mask_no_if) || IN(mask_host) || IN(mask31) ||
+	       IN(mask15) || IN(seg) || (at == 1 && n == 16);
 #undef IN
 }
 
@@ -166,6 +170,8 @@ static bool is_forbidden(const struct decoded *d)
 {
 	if (d->in.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED)
 		return true;
+	if (d->in.mnemonic == ZYDIS_MNEMONIC_RDTSC)
+		return false;
 	switch (d->in.meta.category) {
 	case ZYDIS_CATEGORY_INTERRUPT:
 	case ZYDIS_CATEGORY_IO:
@@ -184,7 +190,6 @@ static bool is_forbidden(const struct decoded *d)
 	}
 	switch (d->in.mnemonic) {
 	case ZYDIS_MNEMONIC_CPUID:
-	case ZYDIS_MNEMONIC_RDTSC:
 	case ZYDIS_MNEMONIC_RDTSCP:
 	case ZYDIS_MNEMONIC_RDPMC:
 	case ZYDIS_MNEMONIC_LAR:
@@ -214,7 +219,7 @@ static bool is_forbidden(const struct decoded *d)
 	}
 	if (d->in.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && d->in.mnemonic != ZYDIS_MNEMONIC_PEXT &&
 	    d->in.mnemonic != ZYDIS_MNEMONIC_PDEP && d->in.mnemonic != ZYDIS_MNEMONIC_SHRX && d->in.mnemonic != ZYDIS_MNEMONIC_SARX &&
-	    d->in.mnemonic != ZYDIS_MNEMONIC_RORX)
+	    d->in.mnemonic != ZYDIS_MNEMONIC_RORX && d->in.mnemonic != ZYDIS_MNEMONIC_MULX)
 		return true;
 	return d->in.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
 }
@@ -260,13 +265,13 @@ static bool bad_memory(const struct vcpu *v, const struct tu *tu, const struct h
 	if (is_plain(d, m, ZYDIS_REGISTER_R14, ZYDIS_REGISTER_NONE, 0))
 		return !is_known_field(displacement(m), m->size / 8, writes(m), tu->mode);
 	if (is_plain(d, m, ZYDIS_REGISTER_R9, ZYDIS_REGISTER_R8, 1) || is_plain(d, m, ZYDIS_REGISTER_R8, ZYDIS_REGISTER_R9, 1))
-		return displacement(m) || !was->direct || m->size / 8 > was->size || (writes(m) && !was->writes);
+		return displacement(m) < 0 || !was->direct || displacement(m) + m->size / 8 > was->size || (writes(m) && !was->writes);
 	if (is_plain(d, m, ZYDIS_REGISTER_R13, ZYDIS_REGISTER_R9, 8))
 		return !was->table || writes(m) || (displacement(m) && displacement(m) != MMU_WRITE_OFFSET);
 	if (is_plain(d, m, ZYDIS_REGISTER_R10, tc_is_flat(v->tc) ? ZYDIS_REGISTER_R8 : ZYDIS_REGISTER_R9, 4))
 		return writes(m) || displacement(m);
-	if (is_plain(d, m, ZYDIS_REGISTER_NONE, ZYDIS_REGISTER_NONE, 0))
-		return writes(m) || displacement(m) != (s64)v->tc->poll;
+	if (is_plain(d, m, ZYDIS_REGISTER_R9, ZYDIS_REGISTER_NONE, 0))
+		return writes(m) || displacement(m);
 	return true;
 }
 
