@@ -12,6 +12,9 @@
 #include "monitor/vm.h"
 #include "shadowpt/window_state.h"
 
+/* How often the host is asked for processor time, at most. */
+#define ASK_NS 50000ull
+
 static u64 now(const struct vcpu *v)
 {
 	return clock_ns(&v->vm->clock);
@@ -127,6 +130,10 @@ static u64 sample(struct vcpu *v)
 	struct windows *ws = v->windows;
 	struct timespec ts = {0};
 	u64 t = now(v), passed;
+	/* The host is asked for it by a system call: not for each of many interrupts in a row, whose time is counted with the next. */
+	if (t - ws->asked < ASK_NS)
+		return 0;
+	ws->asked = t;
 	if (likely(!v->lockstep) && clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts) == 0)
 		t = (u64)ts.tv_sec * NS_PER_SEC + (u64)ts.tv_nsec;
 	passed = t - ws->sampled;

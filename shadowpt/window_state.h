@@ -110,6 +110,7 @@ struct windows {
 	bool kernel_waits;
 	u32 kernel_polls;
 	u64 sampled; /* processor time: up to when it is known what ran */
+	u64 asked;   /* vm time when the host was asked for it */
 	u64 news;    /* exceptions and pages marked accessed or dirty, at the last tick */
 	u64 guilty[GUILTY_SLOTS];
 	struct blame {
