@@ -83,7 +83,10 @@ int tc_init(struct vcpu *v, u64 size)
 	if (!tc->rx || !tc->poll || !tc->tus || !tc->insns || !tc->exits || !tc->emus || !tc->pages)
 		return -ENOMEM;
 	v->poll_page = tc->poll;
-	return jc_init(v);
+	int error = jc_init(v);
+	if (!error)
+		link_reset(v);
+	return error;
 }
 
 void tc_free(struct vcpu *v)
@@ -126,10 +129,12 @@ void tc_flush(struct vcpu *v)
 			struct page_desc *d = smc_page(v, tu->page[k]);
 			d->granules = 0;
 			d->tus = 0;
+			d->dropped = 0;
 		}
 	}
 	memset(tc->hash, 0, sizeof(tc->hash));
 	tc->used = tc->tu_count = tc->insn_count = tc->exit_count = tc->emu_count = 0;
+	link_reset(v);
 	jc_flush_all(v);
 	if (unlikely(v->perf != NULL))
 		perf_flush(v);
