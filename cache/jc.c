@@ -6,6 +6,8 @@
 #include <sys/mman.h>
 
 #include "cache/tc.h"
+#include "shadowpt/walk.h"
+#include "translator/mode.h"
 
 static u64 table_bytes(const struct tc *tc)
 {
@@ -37,7 +39,7 @@ static void empty(const struct tc *tc, struct jump_cache *jc)
 {
 	madvise(jc->entry, table_bytes(tc), MADV_DONTNEED);
 	madvise(jc->touched, bitmap_bytes(tc), MADV_DONTNEED);
-	jc->touched_count = 0;
+	jc->touched_count = jc->page_count = 0;
 	jc->log[0].count = jc->log[1].count = 0;
 }
 
@@ -56,6 +58,7 @@ static void clear(const struct tc *tc, struct jump_cache *jc)
 	}
 	clear_log(jc, false);
 	clear_log(jc, true);
+	jc->page_count = 0;
 }
 
 /* Without libc's memset, which may use SSE registers. */
@@ -129,6 +132,33 @@ bool jc_is_all_miss(const struct vcpu *v, u64 host)
 	return host - (u64)v->tc->jc_all_miss < table_bytes(v->tc);
 }
 
+static void forget(struct tc *tc, const struct jump_cache *jc)
+{
+	for (u32 i = 0; i < JC_NEAR; i++)
+		if (tc->jc_near[i].jc == jc)
+			tc->jc_near[i] = (struct jc_near){0};
+}
+
+/* Of the address spaces' caches, if there are as many as may be, the one that was used least recently; its memory goes back. */
+static struct jump_cache *oldest_space(struct tc *tc)
+{
+	struct jump_cache *oldest = NULL;
+	u32 count = 0;
+	for (u32 i = 0; i < JC_COUNT && tc->jcs[i].used; i++) {
+		struct jump_cache *jc = &tc->jcs[i];
+		if (!jc->space)
+			continue;
+		count++;
+		if (!oldest || jc->last < oldest->last)
+			oldest = jc;
+	}
+	if (count < JC_SPACES)
+		return NULL;
+	empty(tc, oldest);
+	forget(tc, oldest);
+	return oldest;
+}
+
 /* One that is not in use, or, round robin, one of another mode. */
 static struct jump_cache *victim(struct tc *tc)
 {
@@ -145,16 +175,78 @@ static struct jump_cache *victim(struct tc *tc)
 		count++;
 	struct jump_cache *jc = &tc->jcs[tc->jc_clock++ % count];
 	clear(tc, jc);
-	for (u32 i = 0; i < JC_NEAR; i++)
-		if (tc->jc_near[i].jc == jc)
-			tc->jc_near[i] = (struct jc_near){0};
+	forget(tc, jc);
 	return jc;
 }
 
 static struct jump_cache *remember(struct tc *tc, struct jump_cache *jc)
 {
-	tc->jc_near[jc_near_index(jc->mode, jc->base)] = (struct jc_near){jc->mode, jc->base, jc->entry, jc};
+	u32 i = jc_near_index(jc->mode, jc->base);
+	tc->jc_near[i] = (struct jc_near){jc->mode, jc->base, jc->entry, jc};
+	tc->jc_near_spaces = (tc->jc_near_spaces & ~(1ull << i)) | (u64) !!jc->space << i;
 	return jc;
+}
+
+/* Drops what begins in a page, or straddles into it: that begins at most 14 bytes before it. */
+static void drop_page(struct vcpu *v, struct jump_cache *jc, u32 linear_page)
+{
+	const u32 before = 14;
+	u32 eip = (linear_page << PAGE_SHIFT) - jc->base - before;
+	for (u32 n = PAGE_SIZE + before, run; n; n -= run, eip += run) {
+		u32 index = index_of(v->tc, eip);
+		run = MIN(n, PAGE_SIZE - (index & PAGE_MASK));
+		if (!is_touched(jc, index))
+			continue;
+		zero(&jc->entry[index], run);
+		v->stats.jc_flushes++;
+	}
+}
+
+/* Entries of an address space's cache are about to lie in this page, which is at pa. */
+static void note_page(struct vcpu *v, struct jump_cache *jc, u32 linear, u64 pa)
+{
+	pa &= ~(u64)PAGE_MASK;
+	for (u32 i = 0; i < jc->page_count && i < JC_PAGES; i++) {
+		if (jc->page[i].linear != linear)
+			continue;
+		if (jc->page[i].pa != pa)
+			drop_page(v, jc, linear);
+		jc->page[i].pa = pa;
+		return;
+	}
+	if (jc->page_count < JC_PAGES) {
+		jc->page[jc->page_count].linear = linear;
+		jc->page[jc->page_count].pa = pa;
+	}
+	if (jc->page_count <= JC_PAGES)
+		jc->page_count++;
+}
+
+/* CR3 has been loaded since the cache was used: keeps the entries of pages that are mapped as they were. */
+static void look_again(struct vcpu *v, struct jump_cache *jc)
+{
+	jc->epoch = v->tc->jc_epoch;
+	if (jc->page_count > JC_PAGES) {
+		empty(v->tc, jc);
+		return;
+	}
+	for (u32 i = 0; i < jc->page_count;) {
+		u64 pa;
+		if (walk_fetched(v, jc->page[i].linear << PAGE_SHIFT, &pa) && (pa & ~(u64)PAGE_MASK) == jc->page[i].pa) {
+			i++;
+			continue;
+		}
+		drop_page(v, jc, jc->page[i].linear);
+		jc->page[i] = jc->page[--jc->page_count];
+	}
+	v->stats.jc_kept++;
+}
+
+/* Direct user code of flat segments, whose EIPs are linear addresses. */
+static u32 space_of(const struct vcpu *v, u32 mode, u32 base)
+{
+	bool own = (mode & MODE_CPL) == 3 && (mode & MODE_DIRECT) && !base && (v->cr0 & CR0_PG) && tc_is_flat(v->tc);
+	return own ? v->cr3 | 1 : 0;
 }
 
 struct jump_cache *jc_for_mode(struct vcpu *v, u32 mode)
@@ -164,13 +256,26 @@ struct jump_cache *jc_for_mode(struct vcpu *v, u32 mode)
 	const struct jc_near *near = &tc->jc_near[jc_near_index(mode, base)];
 	if (likely(near->entry && near->mode == mode && near->base == base))
 		return near->jc;
-	for (u32 i = 0; i < JC_COUNT && tc->jcs[i].used; i++)
-		if (tc->jcs[i].mode == mode && tc->jcs[i].base == base)
-			return remember(tc, &tc->jcs[i]);
-	struct jump_cache *jc = victim(tc);
+	u32 space = space_of(v, mode, base);
+	tc->jc_uses++;
+	for (u32 i = 0; i < JC_COUNT && tc->jcs[i].used; i++) {
+		struct jump_cache *jc = &tc->jcs[i];
+		if (jc->mode != mode || jc->base != base || jc->space != space)
+			continue;
+		if (space && jc->epoch != tc->jc_epoch)
+			look_again(v, jc);
+		jc->last = tc->jc_uses;
+		return remember(tc, jc);
+	}
+	struct jump_cache *jc = space ? oldest_space(tc) : NULL;
+	if (!jc)
+		jc = victim(tc);
 	jc->used = true;
+	jc->last = tc->jc_uses;
 	jc->mode = mode;
 	jc->base = base;
+	jc->space = space;
+	jc->epoch = tc->jc_epoch;
 	return remember(tc, jc);
 }
 
@@ -191,6 +296,12 @@ void jc_enter(struct vcpu *v, struct jump_cache *jc, struct tu *tu, bool global)
 			empty(v->tc, jc);
 		jc->touched[index >> PAGE_SHIFT >> 6] |= 1ull << (index >> PAGE_SHIFT & 63);
 		jc->touched_count++;
+	}
+	/* Behind whatever empties it. */
+	if (jc->space) {
+		note_page(v, jc, tu->eip >> PAGE_SHIFT, tu->pa);
+		if (tu->flags & TU_STRADDLES)
+			note_page(v, jc, (tu->eip >> PAGE_SHIFT) + 1, tu->pa2);
 	}
 	jc->entry[index] = encode(tu->head);
 	if (jc->log[global].count < JC_LOG)
@@ -215,35 +326,34 @@ void jc_flush_all(struct vcpu *v)
 	for (int i = 0; i < JC_COUNT; i++)
 		if (v->tc->jcs[i].used)
 			clear(v->tc, &v->tc->jcs[i]);
+	link_cut_all(v);
 	v->stats.jc_flushes++;
 }
 
+/* Those of address spaces are looked at when they are next used, by jc_for_mode: next_head must not find them before. */
 void jc_flush_nonglobal(struct vcpu *v)
 {
+	struct tc *tc = v->tc;
+	tc->jc_epoch++;
+	for (u64 set = tc->jc_near_spaces; set; set &= set - 1)
+		tc->jc_near[__builtin_ctzll(set)] = (struct jc_near){0};
+	tc->jc_near_spaces = 0;
 	for (int i = 0; i < JC_COUNT; i++) {
-		struct jump_cache *jc = &v->tc->jcs[i];
+		struct jump_cache *jc = &tc->jcs[i];
+		if (jc->space)
+			continue;
 		if (jc->log[0].count > JC_LOG)
-			empty(v->tc, jc);
+			empty(tc, jc);
 		else
 			clear_log(jc, false);
 	}
+	link_cut_local(v);
 	v->stats.jc_flushes++;
 }
 
 void jc_flush_page(struct vcpu *v, u32 linear_page)
 {
-	/* A TU that straddles into the page begins at most 14 bytes before it. */
-	const u32 before = 14;
-	for (int i = 0; i < JC_COUNT && v->tc->jcs[i].used; i++) {
-		struct jump_cache *jc = &v->tc->jcs[i];
-		u32 eip = (linear_page << PAGE_SHIFT) - jc->base - before;
-		for (u32 n = PAGE_SIZE + before, run; n; n -= run, eip += run) {
-			u32 index = index_of(v->tc, eip);
-			run = MIN(n, PAGE_SIZE - (index & PAGE_MASK));
-			if (!is_touched(jc, index))
-				continue;
-			zero(&jc->entry[index], run);
-			v->stats.jc_flushes++;
-		}
-	}
+	link_cut_page(v, linear_page);
+	for (int i = 0; i < JC_COUNT && v->tc->jcs[i].used; i++)
+		drop_page(v, &v->tc->jcs[i], linear_page);
 }

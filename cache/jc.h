@@ -20,13 +20,30 @@
 /* Guest pages that a cache may hold entries of: each takes up to 16 KiB of the table. */
 #define JC_MAX_PAGES 2048u
 
+/* Address spaces that have caches of their own at a time: each is some MiB of the host's memory. */
+#define JC_SPACES 8u
+/* Guest pages of one address space's cache that are remembered; one with more is emptied at MOV CR3. */
+#define JC_PAGES 512u
+
 struct tu;
 
+/*
+ * The caches of direct user code are one for each address space, and MOV CR3 leaves them alone: when one is next used the pages that its
+ * entries lie in are walked, and the entries of those dropped that are not mapped as they were. For a TLB might have filled itself just so.
+ */
 struct jump_cache {
 	u32 *entry;
 	u64 *touched; /* bitmap, by index >> PAGE_SHIFT: that part of the table may be populated */
 	u32 touched_count;
 	u32 mode, base; /* of CS */
+	u32 space;	/* CR3 | 1, or 0: of all address spaces */
+	u64 last;	/* tc->jc_uses when it was last asked for by name; where space is not 0 */
+	u32 epoch;	/* tc->jc_epoch when its pages were looked at last; where space is not 0 */
+	u32 page_count; /* above JC_PAGES: unknown */
+	struct {
+		u32 linear; /* page number */
+		u64 pa;
+	} page[JC_PAGES];
 	bool used;
 	/* Indexes that were entered since the last flush, [1] those of global pages; a count beyond JC_LOG: unknown. */
 	struct {

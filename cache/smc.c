@@ -59,6 +59,27 @@ void smc_add(struct vcpu *v, struct tu *tu)
 		add_page(v, tu, tu->pa2, tu->guest_len - first, 1);
 }
 
+static bool is_recent(const struct vcpu *v, const struct page_desc *d)
+{
+	return (u16)(v->stats.interrupts - d->code_tick) < CODE_CHURN_TICKS;
+}
+
+bool smc_is_churned(const struct vcpu *v, const struct page_desc *d)
+{
+	return d->code_churn == CODE_CHURN_LIMIT && is_recent(v, d);
+}
+
+/* A page that is cleared bit by bit loses its old code many times, and that is no churn. */
+static void note_churn(struct vcpu *v, struct page_desc *d, bool new)
+{
+	if (!is_recent(v, d))
+		d->code_churn = 0;
+	if (new && d->code_churn < CODE_CHURN_LIMIT)
+		d->code_churn++;
+	d->code_tick = (u16)v->stats.interrupts;
+	d->dropped = v->tc->tu_count;
+}
+
 /* So that data beside former code is data again. */
 void smc_recount(struct vcpu *v, u32 page)
 {
@@ -88,7 +109,7 @@ void smc_code_write(struct vcpu *v, u64 pa, u32 n)
 		trace_to(LOG_SMC, "smc: write to pa %llx+%u, beside code (eip %08x)\n", (unsigned long long)pa, n, v->eip);
 		return;
 	}
-	bool dropped = false;
+	bool dropped = false, new = false;
 	for (u32 link = d->tus, next; link; link = next) {
 		struct tu *tu = tu_by_index(v->tc, (link >> 1) - 1);
 		next = tu->page_next[link & 1];
@@ -100,16 +121,12 @@ void smc_code_write(struct vcpu *v, u64 pa, u32 n)
 			 tu->eip, tu->mode, tu->head, v->eip);
 		tu_drop(v, tu);
 		dropped = true;
+		new |= tu_index(v->tc, tu) >= d->dropped;
 	}
 	if (!dropped)
 		return;
 	v->stats.smc_drops++;
-	u8 now = (u8)v->stats.interrupts;
-	if ((u8)(now - d->code_tick) >= CODE_CHURN_TICKS)
-		d->code_churn = 0;
-	if (d->code_churn < CODE_CHURN_LIMIT)
-		d->code_churn++;
-	d->code_tick = now;
+	note_churn(v, d, new);
 	smc_recount(v, ram_page(&v->vm->mem, host));
 }
 

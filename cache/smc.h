@@ -20,10 +20,11 @@ struct page_desc {
 	u64 granules;			   /* bit g: bytes 64g..64g+63 belong to some TU */
 	u32 tus;			   /* index + 1 of the first TU that has bytes on this page; chained by tu->page_next */
 	u32 writer[2];			   /* linear page << 1 | table of write entries made for this page; stale ones are harmless */
-	u8 code_churn;			   /* how often in quick succession writes have dropped code here, up to CODE_CHURN_LIMIT */
-	u8 code_tick;			   /* when last, in interrupts */
-	u8 writers;			   /* how many of them are in use; 3: too many to remember */
-	u8 window_writers;		   /* the same for windows; WINDOW_WRITERS + 1: too many */
+	u8 writers : 4;			   /* how many of them are in use; 3: too many to remember */
+	u8 code_churn : 4;		   /* how often in quick succession writes have dropped new code here, up to CODE_CHURN_LIMIT */
+	u8 window_writers;		   /* as writers, for windows; WINDOW_WRITERS + 1: too many */
+	u16 code_tick;			   /* when writes dropped code here last, in interrupts */
+	u32 dropped;			   /* how many TUs there were then: those from this index on are new */
 	u32 window_writer[WINDOW_WRITERS]; /* window number << 20 | linear page */
 	u32 traces;			   /* shadowpt/window_map.c: index of the first use as a page table; 0 none */
 };
@@ -39,6 +40,8 @@ bool smc_overlaps(const struct tu *tu, u64 pa, size_t n);
 bool smc_has_code(struct vcpu *v, u32 page);
 /* Marks a TU's bytes as code, write-protects their pages. */
 void smc_add(struct vcpu *v, struct tu *tu);
+/* Code here is rewritten again and again: each change of rights would cost more than the slow way of writing. */
+bool smc_is_churned(const struct vcpu *v, const struct page_desc *d);
 /* TUs of a page have been dropped: what of it is code still. */
 void smc_recount(struct vcpu *v, u32 page);
 struct page_desc *smc_page(struct vcpu *v, u32 page);

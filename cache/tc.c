@@ -81,7 +81,10 @@ int tc_init(struct vcpu *v, u64 size)
 	tc->pages = arena(tc->page_count * sizeof(*tc->pages));
 	if (!tc->rx || !tc->tus || !tc->insns || !tc->exits || !tc->emus || !tc->pages)
 		return -ENOMEM;
-	return jc_init(v);
+	int error = jc_init(v);
+	if (!error)
+		link_reset(v);
+	return error;
 }
 
 void tc_free(struct vcpu *v)
@@ -122,10 +125,12 @@ void tc_flush(struct vcpu *v)
 			struct page_desc *d = smc_page(v, tu->page[k]);
 			d->granules = 0;
 			d->tus = 0;
+			d->dropped = 0;
 		}
 	}
 	memset(tc->hash, 0, sizeof(tc->hash));
 	tc->used = tc->tu_count = tc->insn_count = tc->exit_count = tc->emu_count = 0;
+	link_reset(v);
 	jc_flush_all(v);
 	if (unlikely(v->perf != NULL))
 		perf_flush(v);

@@ -7,11 +7,13 @@
  * flush.
  *
  * Invariants
- *  - A TU is entered only (a) through a chained exit of a TU in the same page and mode, or of its own, at its body or at a later instruction
- * that has a `join_off`, (b) at its head through the jump cache of its mode with the target EIP in r8d, (c) from the dispatcher, at all
- * three, (d) at its head from a callout that ended another, with its EIP in r8d and the vCPU as the dispatcher would have it. If the jump
- * caches are not flat the head verifies r8d against the TU's EIP.
- *  - A TU that begins in one page and ends in the next (only its first instruction may do so) is never chained to.
+ *  - A TU is entered only (a) through a chained exit of a TU in the same mode, of the same page or its own, at its body or at a later
+ * instruction that has a `join_off`, or (a link) of another page, as long as the TLB could still hold what the target's page was then, (b)
+ * at its head through the jump cache of its mode with the target EIP in r8d, (c) from the dispatcher, at all three, (d) at its head from a
+ * callout that ended another, with its EIP in r8d and the vCPU as the dispatcher would have it. If the jump caches are not flat the head
+ * verifies r8d against the TU's EIP.
+ *  - A TU that begins in one page and ends in the next (only its first instruction may do so) is never chained to: exits to it lead or are
+ * diverted through the jump cache, which knows when either page is mapped anew.
  *  - tc_flush is called only when no translated code is on the way (from the dispatcher).
  * vCPU thread only.
  */
@@ -49,14 +51,24 @@ struct tu_insn {
 /* A direct exit. Unchained, its branch leads to a cold stub that leaves to the dispatcher with the exit's number. */
 struct tu_exit {
 	u32 target_eip;
-	u32 site;     /* rx address of the branch's rel32 field */
-	u32 stub;     /* where it leads when it is not chained */
-	u32 poll;     /* rx address of the load from the jump cache in front of a backward branch, or 0 */
-	u32 poll_eip; /* where the guest goes on if that faults: the target, or the conditional branch itself */
-	u32 tu;	      /* index of the owner */
-	u32 target;   /* index + 1 of the TU it is chained to, or 0 */
-	u32 next_in;  /* next exit (index + 1) chained to the same TU */
+	u32 site;      /* rx address of the branch's rel32 field */
+	u32 stub;      /* where it leads when it is not chained */
+	u32 poll;      /* rx address of the load from the jump cache in front of a backward branch, or 0 */
+	u32 poll_eip;  /* where the guest goes on if that faults: the target, or the conditional branch itself */
+	u32 tu;	       /* index of the owner */
+	u32 target;    /* index + 1 of the TU it is chained to, or 0 */
+	u32 next_in;   /* next exit (index + 1) chained to the same TU */
+	u32 next_link; /* next one (index + 1) in the same bucket of links */
+	u8 flags;      /* EXIT_* */
 };
+
+#define EXIT_CROSS  1u /* leads, or may lead, out of the page: chained, it is a link */
+#define EXIT_LISTED 2u /* is in its bucket */
+#define EXIT_LOCAL  4u /* a link that MOV CR3 cuts */
+
+#define LINK_BUCKETS 1024
+/* Links that one MOV CR3 may have to cut. */
+#define LINK_LOG 4096
 
 #define TU_SINGLE    1u
 #define TU_DEAD	     2u
@@ -115,6 +127,14 @@ struct tc {
 	u32 *jc_all_miss;
 	u32 jc_clock; /* round-robin hand of jc_for_mode */
 	struct jc_near jc_near[JC_NEAR];
+	u64 jc_near_spaces; /* which of them are of one address space only */
+	u32 jc_epoch;	    /* MOV CR3 counted */
+	u64 jc_uses;	    /* looks of jc_for_mode that jc_near had no answer to */
+	/* Links, by the page that they lead to (exit index + 1); those that MOV CR3 cuts; no MOV CR3 since the last interrupt. */
+	u32 link_bucket[LINK_BUCKETS];
+	u32 link_log[LINK_LOG];
+	u32 link_log_count;
+	bool link_quiet;
 };
 
 /* Creates the cache for v; size in bytes. 0 or -errno. */
@@ -161,8 +181,35 @@ void tu_drop(struct vcpu *v, struct tu *tu);
 u32 tu_entry(struct tc *tc, const struct tu *tu, u32 eip);
 /* A TU that has (pa, eip, mode) within and can be entered there, or NULL; one that begins there is not looked for. */
 struct tu *tu_holding(struct vcpu *v, u64 pa, u32 eip, u32 mode);
-/* Points an exit at the place in a TU where its target is; `to` has it. */
+/* Points an exit at the place in a TU where its target is; `to` has it. And at its stub again. */
 void tu_chain(struct vcpu *v, struct tu_exit *x, struct tu *to);
+void tu_unchain(struct tc *tc, struct tu_exit *x);
+/* Writes the rel32 at rx address `site`, through the writable view. */
+void tu_point(struct tc *tc, u32 site, u32 to);
+/*
+ * link.c: chains an exit that leads out of its page, to a TU in a page whose translation is global or not. False if it is not the time for
+ * that: then the exit goes through the jump cache until it is.
+ */
+bool link_make(struct vcpu *v, struct tu_exit *x, struct tu *to, bool global);
+/* What the TLB is told to forget: what is not global, one linear page, everything. */
+void link_cut_local(struct vcpu *v);
+void link_cut_page(struct vcpu *v, u32 linear_page);
+void link_cut_all(struct vcpu *v);
+/* The exits are gone; and at the start. */
+void link_reset(struct vcpu *v);
+/* An interrupt was taken. */
+void link_tick(struct vcpu *v);
+/* What v->link is while links to pages that are not global are not made. */
+u64 link_idle_thunk(const struct tc *tc);
+/*
+ * Has an exit go through the jump cache for good, by way of its stub: its target straddles, so it may not be chained to, and the dispatcher
+ * would be asked every time.
+ */
+void tu_divert(struct vcpu *v, struct tu_exit *x);
+/* The thunk that the stub of a diverted exit ends in. */
+u64 tu_jump_thunk(const struct tc *tc);
+/* Whether a host PC is in one of those thunks. */
+bool tc_is_jumping(u64 pc);
 /* The TU whose host code holds rx address pc, or NULL; and the number of the instruction there. */
 struct tu *tu_by_host(struct tc *tc, u64 pc);
 u32 tu_insn_by_host(struct tc *tc, const struct tu *tu, u64 pc);
@@ -174,8 +221,14 @@ _Noreturn void tc_unwind(struct vcpu *v);
 /* The thunks, cache/thunks.S: reached from translated code by call or jmp rel32. */
 void thunk_exit_jc(void);    /* jmp: r8d = EIP that the jump cache missed */
 void thunk_exit_chain(void); /* jmp: r9d = exit index + 1 */
-void thunk_head_miss(void);  /* jmp: r8d = EIP, r10 = guest ECX */
-void thunk_miss0(void);	     /* call: r8 = linear, r9d = meta; r9 = delta */
+void thunk_jump(void);	     /* jmp: r8d = EIP, through the jump cache; from stubs of diverted exits only */
+void thunk_jump_hashed(void);
+void thunk_jump_exit(void); /* jmp: r9d = exit index + 1, through the jump cache */
+void thunk_jump_exit_hashed(void);
+void thunk_jump_end(void);  /* behind the four; thunk_jump_exit is the first */
+void thunk_link(void);	    /* jmp: r9d = exit index + 1, to where v->link says; from stubs of links only */
+void thunk_head_miss(void); /* jmp: r8d = EIP, r10 = guest ECX */
+void thunk_miss0(void);	    /* call: r8 = linear, r9d = meta; r9 = delta */
 void thunk_miss1(void);
 void thunk_miss_write0(void); /* the same; returns 5 bytes further when the access is bounced */
 void thunk_miss_write1(void);

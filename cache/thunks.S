@@ -2,7 +2,7 @@
  * The border between translated code and C.
  *
  * In translated code: EAX ECX EDX EBX EBP ESI EDI are the guest's, r15d is the guest's ESP, RFLAGS holds the guest's arithmetic flags and DF,
- * r14 = struct vcpu *, r13 = flat table (read half), r12 = 12 (shift count of SHRX), r8..r11 scratch, RSP the monitor's, 16-byte aligned.
+ * r14 = struct vcpu *, r13 = flat table (read half), r12 = thunk_exit_jc, whose low six bits are 12 (a count for SHRX), r8..r11 scratch, RSP the monitor's, 16-byte aligned.
  * A `call` to a thunk therefore enters it as the ABI has it. x87 and SSE state stay in the registers throughout: C behind these thunks is built with
  * -mgeneral-regs-only. Offsets are those of struct vcpu, asserted in monitor/dispatch.c.
  */
@@ -13,6 +13,10 @@
 #define V_TABLE 64
 #define V_HOST_RSP 72
 #define V_STEP 96
+#define V_LINK 464
+#define V_EXITS 472
+/* sizeof(struct tu_exit), which begins with the target's EIP */
+#define EXIT_SIZE 40
 
 	.text
 
@@ -87,13 +91,15 @@ vcpu_enter:
 	mov %rsi, %r9
 	mov %rsp, V_HOST_RSP(%r14)
 	mov V_TABLE(%r14), %r13
-	mov $12, %r12d
+	mov $thunk_exit_jc, %r12d
 	mov V_EIP(%r14), %r8d
 	LOAD_FLAGS step=1
 	LOAD_REGS
 	jmp *%r9
 
 /* Translated code leaves: the jump cache knows no TU for r8d. */
+	.p2align 6
+	.skip 12, 0x90
 	.globl thunk_exit_jc
 thunk_exit_jc:
 	SAVE_FLAGS
@@ -109,6 +115,39 @@ leave_tc:
 	pop %rbp
 	pop %rbx
 	ret
+
+/*
+ * Through the jump cache: an exit by its number, an EIP in r8d. The hashed ones are for jump caches that are not flat. Where the load faults, in
+ * the all-miss cache, the signal handler goes on at thunk_exit_jc.
+ */
+	.macro EXIT_EIP
+	lea (%r9,%r9,4), %r9
+	mov V_EXITS(%r14), %r10
+	mov -EXIT_SIZE(%r10,%r9,8), %r8d
+	.endm
+
+	.globl thunk_jump_exit, thunk_jump, thunk_jump_exit_hashed, thunk_jump_hashed, thunk_jump_end
+thunk_jump_exit:
+	EXIT_EIP
+thunk_jump:
+	mov V_JC(%r14), %r10
+	mov (%r10,%r8,4), %r9d
+	lea (%r9,%r12), %r9
+	jmp *%r9
+thunk_jump_exit_hashed:
+	EXIT_EIP
+thunk_jump_hashed:
+	mov V_JC(%r14), %r10
+	movzwl %r8w, %r9d
+	mov (%r10,%r9,4), %r9d
+	lea (%r9,%r12), %r9
+	jmp *%r9
+thunk_jump_end:
+
+/* An exit to another page that is not linked: to the dispatcher, which may link it, or through the jump cache. */
+	.globl thunk_link
+thunk_link:
+	jmp *V_LINK(%r14)
 
 	.globl thunk_exit_chain
 thunk_exit_chain:

@@ -31,7 +31,7 @@ void tu_publish(struct vcpu *v, struct tu *tu)
 }
 
 /* Writes the rel32 of a branch through the writable view. */
-static void point(struct tc *tc, u32 site, u32 to)
+void tu_point(struct tc *tc, u32 site, u32 to)
 {
 	*(u32 *)(tc->rw + (site - (u32)(u64)tc->rx)) = to - (site + 4);
 }
@@ -73,8 +73,33 @@ void tu_chain(struct vcpu *v, struct tu_exit *x, struct tu *to)
 	x->target = tu_index(v->tc, to) + 1;
 	x->next_in = to->incoming;
 	to->incoming = (u32)(x - v->tc->exits) + 1;
-	point(v->tc, x->site, tu_entry(v->tc, to, x->target_eip));
+	tu_point(v->tc, x->site, tu_entry(v->tc, to, x->target_eip));
 	v->stats.chains++;
+}
+
+u64 tu_jump_thunk(const struct tc *tc)
+{
+	return tc_is_flat(tc) ? (u64)thunk_jump : (u64)thunk_jump_hashed;
+}
+
+bool tc_is_jumping(u64 pc)
+{
+	return pc - (u64)thunk_jump_exit < (u64)thunk_jump_end - (u64)thunk_jump_exit;
+}
+
+/*
+ *	mov  r9d, index ; jmp thunk_exit_chain
+ * becomes
+ *	mov  r8d, eip ; jmp thunk_jump
+ */
+void tu_divert(struct vcpu *v, struct tu_exit *x)
+{
+	struct tc *tc = v->tc;
+	u8 *stub = tc->rw + (x->stub - (u32)(u64)tc->rx);
+	stub[1] = 0xb8;
+	__builtin_memcpy(stub + 2, &x->target_eip, 4);
+	tu_point(tc, x->stub + 7, (u32)tu_jump_thunk(tc));
+	v->stats.diversions++;
 }
 
 static void unlink_hash(struct tc *tc, struct tu *tu)
@@ -98,8 +123,7 @@ static void unlink_page(struct vcpu *v, struct tu *tu, u32 which)
 		*p = tu->page_next[which];
 }
 
-/* Takes an exit out of its target's list of incoming ones. */
-static void unchain(struct tc *tc, struct tu_exit *x)
+void tu_unchain(struct tc *tc, struct tu_exit *x)
 {
 	u32 me = (u32)(x - tc->exits) + 1;
 	for (u32 *p = &tc->tus[x->target - 1].incoming; *p; p = &tc->exits[*p - 1].next_in) {
@@ -109,6 +133,7 @@ static void unchain(struct tc *tc, struct tu_exit *x)
 		}
 	}
 	x->target = 0;
+	tu_point(tc, x->site, x->stub);
 }
 
 void tu_drop(struct vcpu *v, struct tu *tu)
@@ -126,16 +151,14 @@ void tu_drop(struct vcpu *v, struct tu *tu)
 		struct tu_exit *x = &tc->exits[i - 1];
 		i = x->next_in;
 		x->target = 0;
-		point(tc, x->site, x->stub);
+		tu_point(tc, x->site, x->stub);
 	}
 	tu->incoming = 0;
 	/* Its own exits: it may still be running, and must not go on into code that has changed since. */
 	for (u32 i = 0; i < tu->exit_count; i++) {
 		struct tu_exit *x = &tc->exits[tu->exits + i];
-		if (x->target) {
-			unchain(tc, x);
-			point(tc, x->site, x->stub);
-		}
+		if (x->target)
+			tu_unchain(tc, x);
 	}
 	v->stats.tus_dropped++;
 }

@@ -42,6 +42,11 @@ _Static_assert(offsetof(struct vcpu, jc) == 56, "V_JC");
 _Static_assert(offsetof(struct vcpu, table) == 64, "V_TABLE");
 _Static_assert(offsetof(struct vcpu, host_rsp) == 72, "V_HOST_RSP");
 _Static_assert(offsetof(struct vcpu, step) == 96, "V_STEP");
+/* r12 is a base of the jump caches' entries and, masked as SHRX masks it, the page shift. */
+_Static_assert(PAGE_SHIFT == 12, "thunk_exit_jc");
+_Static_assert(offsetof(struct vcpu, link) == 464, "V_LINK");
+_Static_assert(offsetof(struct vcpu, exits) == 472, "V_EXITS");
+_Static_assert(sizeof(struct tu_exit) == 40 && offsetof(struct tu_exit, target_eip) == 0, "EXIT_SIZE");
 
 /* ---- the way into translated code ---- */
 
@@ -343,6 +348,8 @@ static void deliver_interrupt(struct vcpu *v, u32 events)
 	v->stats.interrupts++;
 	trail_event(&v->trail, (struct trail_event){.cs = v->seg[SEG_CS].sel, .eip = v->eip, .vector = (u8)vector, .external = true});
 	window_tick(v);
+	link_tick(v);
+	parole_tick(v);
 	/* Faults in the delivery of an interrupt are not nested in an exception: benign (SDM Vol. 3A table 6-4). */
 	interrupt_deliver(v, vector, INTR_EXTERNAL, v->eip, false, 0);
 }
@@ -631,6 +638,23 @@ static void run_single(struct vcpu *v)
 		raise_debug(v, causes);
 }
 
+/* An exit to another page was taken: links it, if it is the time for that. The dispatcher goes on at v->eip. */
+static void follow_link(struct vcpu *v, struct tu_exit *x)
+{
+	struct tu *from = tu_by_index(v->tc, x->tu);
+	u32 flushes = (u32)v->stats.tc_flushes;
+	bool global;
+	struct tu *to = find_tu(v, &global);
+	if (flushes != (u32)v->stats.tc_flushes || (from->flags & TU_DEAD) || x->target)
+		return;
+	if (to->flags & TU_STRADDLES)
+		tu_divert(v, x);
+	else
+		link_make(v, x, to, global);
+	if (unlikely(v->verifier))
+		verify_chain_or_die(v, x);
+}
+
 /*
  * A chainable exit was taken: finds or makes what it leads to and links it. Its page is mapped as it was when the code that left was
  * entered, so nothing is walked. Returns the rx address at which to go on, or 0: as the dispatcher finds it.
@@ -647,13 +671,22 @@ static u64 follow_exit(struct vcpu *v, struct tu_exit *x)
 		return 0;
 	if (unlikely(v->debug != NULL) && debug_ends_tu(v, v->eip, v->mode & MODE_FLAT(SEG_CS)))
 		return 0;
+	if (x->flags & EXIT_CROSS) {
+		follow_link(v, x);
+		return 0;
+	}
 	to = tu_lookup(tc, pa, v->eip, v->mode);
 	if (!to && (to = tu_holding(v, pa, v->eip, v->mode)))
 		v->stats.joins++;
 	if (!to)
 		to = make_tu(v, pa);
-	if (flushes != (u32)v->stats.tc_flushes || (to->flags & TU_STRADDLES) || x->target)
+	if (flushes != (u32)v->stats.tc_flushes || x->target)
 		return 0;
+	/* It did not straddle when the exit was made. */
+	if (to->flags & TU_STRADDLES) {
+		tu_divert(v, x);
+		return 0;
+	}
 	tu_chain(v, x, to);
 	if (unlikely(v->verifier))
 		verify_chain_or_die(v, x);

@@ -135,6 +135,13 @@ static void handler(int sig, siginfo_t *info, void *context)
 	struct vcpu *v = current;
 	greg_t *g = ((ucontext_t *)context)->uc_mcontext.gregs;
 	struct tu *tu = v ? tu_by_host(v->tc, (u64)g[REG_RIP]) : NULL;
+	/* On the way between two TUs; what else happens there is a bug. */
+	if (!tu && v && sig == SIGSEGV && info->si_code > 0 && info->si_code != SI_KERNEL && tc_is_jumping((u64)g[REG_RIP]) &&
+	    jc_is_all_miss(v, (u64)info->si_addr)) {
+		g[REG_RIP] = (greg_t)thunk_exit_jc;
+		v->stats.signals++;
+		return;
+	}
 	/* Nor is what another process sends the guest's, wherever it comes in. */
 	if (!tu || info->si_code <= 0)
 		crash_signal(sig, v, info, context);

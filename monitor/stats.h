@@ -21,9 +21,13 @@
 	X(crossings, "of those, made by callouts themselves")              \
 	X(chains, "direct exits chained")                                 \
 	X(joins, "of them, into the middle of a TU")                      \
+	X(diversions, "direct exits to instructions that straddle pages, sent through the jump cache") \
+	X(links, "of those, to other pages")                              \
+	X(links_cut, "links to other pages cut, for the TLB was flushed") \
 	X(jc_transfers, "transfers by jump cache (counted under -d stats)") \
 	X(jc_fills, "jump-cache fills")                                   \
 	X(jc_flushes, "jump-cache flushes")                               \
+	X(jc_kept, "jump caches of address spaces used again behind MOV CR3") \
 	X(lookups, "TU index look-ups")                                   \
 	X(tlb_fills, "software-TLB fills")                                \
 	X(tlb_flush_all, "software-TLB flushes, globals included")        \
@@ -46,6 +50,7 @@
 	X(entries_marked, "page-table entries in which a walk set A or D") \
 	X(table_writes, "writes to page tables that windows depend on")   \
 	X(guilty, "instructions found guilty")                            \
+	X(acquitted, "of those, direct again after a time")               \
 	X(true_faults, "guest page faults")                               \
 	X(smc_writes, "writes to pages that hold translated code")        \
 	X(smc_drops, "code writes that dropped a TU")                     \

@@ -18,9 +18,11 @@
 #include "monitor/tsc.h"
 #include "monitor/types.h"
 #include "monitor/x86.h"
+#include "shadowpt/parole.h"
 
 struct vm;
 struct tc;
+struct tu_exit;
 struct softmmu;
 struct xlate;
 struct verifier;
@@ -96,6 +98,8 @@ struct vcpu {
 	u64 window_base; /* host address of the window in use */
 	struct tsc_line tsc_line;
 	struct segment seg[SEG_COUNT];
+	u64 link;	       /* where thunk_link goes (cache/link.c) */
+	struct tu_exit *exits; /* those of the TC */
 
 	/* --- architectural, read by translated code rarely or never --- */
 	u32 cpl;
@@ -168,6 +172,7 @@ struct vcpu {
 	bool x87_loaded;			 /* if not fpu_loaded: but its x87 and MMX part is still in the host's */
 	u8 fx[512] __attribute__((aligned(64))); /* FXSAVE64 image */
 	struct stats stats;
+	struct parole parole;
 	struct trail trail;
 };
 

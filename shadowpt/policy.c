@@ -91,6 +91,7 @@ void window_convict(struct vcpu *v, u64 insn_pa)
 	*guilty_slot(v, insn_pa) = insn_pa + 1;
 	trace_to(LOG_PAGE, "page: the instruction at pa %llx runs checked from now on\n", (unsigned long long)insn_pa);
 	v->stats.guilty++;
+	parole_begin(v, insn_pa);
 	if (v->window)
 		account_pay(&v->window->account, COST_GUILT);
 }
@@ -104,6 +105,12 @@ bool window_blame(struct vcpu *v, u64 insn_pa)
 		return false;
 	window_convict(v, insn_pa);
 	return true;
+}
+
+void window_acquit(struct vcpu *v, u64 insn_pa)
+{
+	if (*guilty_slot(v, insn_pa) == insn_pa + 1)
+		*guilty_slot(v, insn_pa) = 0;
 }
 
 bool window_is_guilty(struct vcpu *v, u64 insn_pa)

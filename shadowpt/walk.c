@@ -96,6 +96,8 @@ static int finish(struct vcpu *v, int acc, struct walk *w, bool commit, struct l
 	w->user = rights & PTE_U;
 	w->paged = true;
 	w->large = !pte;
+	w->accessed = pde->value & leaf->value & PTE_A;
+	w->no_exec = no_exec;
 	w->pde = pde->value;
 	w->pde_pa = pde->pa;
 	w->table_pa = pte ? pte->pa & ~(u64)PAGE_MASK : 0;
@@ -186,4 +188,12 @@ bool walk_peek(struct vcpu *v, u32 linear, u64 *pa)
 	bool mapped = walk_any(v, linear, ACC_READ, &w, false) < 0;
 	*pa = w.pa;
 	return mapped;
+}
+
+bool walk_fetched(struct vcpu *v, u32 linear, u64 *pa)
+{
+	struct walk w = {0};
+	bool mapped = walk_any(v, linear, ACC_EXEC | ACC_USER, &w, false) < 0;
+	*pa = w.pa;
+	return mapped && w.user && w.accessed && !w.no_exec;
 }

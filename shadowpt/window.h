@@ -4,7 +4,8 @@
  * There is one for the supervisor, and one for the user code of each address space that is hot. A window is 4 GiB of host address space, 4
  * GiB-aligned, between two guards. Window + linear address holds a host mapping of the guest-RAM page that the guest's tables map there,
  * with the rights that they give; everything else in it is inaccessible. GS base = window while code of that privilege and address space
- * runs translated in the direct flavour; a memory operand is `65 67 op [ea]`: it cannot leave the window.
+ * runs translated in the direct flavour; a memory operand is `65 67 op [ea]`, or `65 op [ea]` (WINDOW_REACH): it cannot leave the window
+ * and its guards.
  *
  * Invariants
  *  - A user's window holds only pages with U = 1, the supervisor's only those with U = 0: its accesses to user pages are guilty. A page is
@@ -21,6 +22,12 @@
 #include "monitor/vcpu.h"
 
 struct page_desc;
+
+/*
+ * A register of 32 bits and a displacement that is not farther from 0 than this lie in a window or in its guards, whatever is accessed
+ * there: then `65` alone will do, and an access that would have wrapped faults.
+ */
+#define WINDOW_REACH 0xf000
 
 /* Returns 0 or -errno. Without a flavour that needs windows, makes none. */
 int windows_init(struct vcpu *v);
@@ -63,6 +70,8 @@ u64 window_offset(const struct vcpu *v, u64 host);
 void window_convict(struct vcpu *v, u64 insn_pa);
 /* It has taken a true fault; true if that makes it guilty: translated checked it raises #PF without a signal. */
 bool window_blame(struct vcpu *v, u64 insn_pa);
+/* It is not guilty any more. */
+void window_acquit(struct vcpu *v, u64 insn_pa);
 bool window_is_guilty(struct vcpu *v, u64 insn_pa);
 
 /* n bytes within one page have been written at pa. */

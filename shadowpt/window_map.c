@@ -24,8 +24,7 @@ struct page_desc *window_page_desc(struct vcpu *v, u64 pa)
  */
 bool window_must_not_write(const struct vcpu *v, const struct page_desc *d)
 {
-	return d->granules || d->traces ||
-	       (d->code_churn == CODE_CHURN_LIMIT && (u8)(v->stats.interrupts - d->code_tick) < CODE_CHURN_TICKS);
+	return d->granules || d->traces || smc_is_churned(v, d);
 }
 
 /* ---- uses of guest pages as page tables ---- */

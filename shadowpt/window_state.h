@@ -23,6 +23,7 @@ struct walk;
 
 #define WINDOW_SIZE  (1ull << 32)
 #define WINDOW_GUARD (1ull << 16)
+_Static_assert(WINDOW_REACH + PAGE_SIZE <= WINDOW_GUARD, "an operand's end");
 #define WINDOW_COUNT 128
 #define REGION_SHIFT 21
 #define REGION_COUNT (1u << (32 - REGION_SHIFT))

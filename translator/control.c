@@ -20,23 +20,35 @@ static bool may_link(const struct xlate *x)
 	return !(x->mode & (MODE_SINGLE | MODE_CS_LIMIT)) && !x->v->lockstep && !log_on(LOG_NOCHAIN);
 }
 
-/* In the page that the TU began in, and in it from end to end: then its mapping is the TU's own. No exit is ever chained to an instruction
- * that straddles, so one that would leads through the jump cache, which a loop does not leave to the dispatcher for. */
+/* In the page that the TU began in, and in it from end to end: then its mapping is the TU's own. */
+static bool in_page(const struct xlate *x, u32 target)
+{
+	u32 offset = ((u32)x->tu->pa & PAGE_MASK) + (target - x->tu->eip);
+	return offset < PAGE_SIZE && !(x->tu->flags & TU_STRADDLES);
+}
+
+/*
+ * Whether an exit can be a branch that is patched. Out of the page that is a link: only in the direct flavour, for the other's code is not
+ * hot or lives too short to be linked, and not in segments, where an EIP is no linear address.
+ */
 static bool may_chain(const struct xlate *x, u32 target)
 {
+	const u32 links = MODE_DIRECT | MODE_CS32 | MODE_FLAT(SEG_CS);
 	/* The dispatcher raises #GP. */
 	if ((x->mode & MODE_CS_64K) && target > 0xffff)
 		return false;
-	u32 offset = ((u32)x->tu->pa & PAGE_MASK) + (target - x->tu->eip);
-	if (!may_link(x) || offset >= PAGE_SIZE || (x->tu->flags & TU_STRADDLES) || x->tu->exit_count >= TU_MAX_EXITS)
+	if (!may_link(x) || x->tu->exit_count >= TU_MAX_EXITS)
 		return false;
+	if (!in_page(x, target))
+		return (x->mode & links) == links;
+	u32 offset = ((u32)x->tu->pa & PAGE_MASK) + (target - x->tu->eip);
 	return decoder_fits(&x->decoder, cs32(x), x->page + offset, PAGE_SIZE - offset);
 }
 
 /*
  *	mov   r10, [r14 + jc]
  *	mov   r9d, [r10 + r8*4]		; (or by the low 16 bits: movzx r9d, r8w ; mov r9d, [r10 + r9*4])
- *	lea   r9, [r9 + thunk_exit_jc]
+ *	lea   r9, [r9 + r12]		; r12 = thunk_exit_jc
  *	jmp   r9
  */
 void emit_exit_indirect(struct xlate *x)
@@ -56,7 +68,7 @@ void emit_exit_indirect(struct xlate *x)
 	if (!flat)
 		emit_movzx16(x, R9, R8);
 	emit_op_mem(x, false, 0x8b, R9, R10, flat ? R8 : R9, 4, 0);
-	emit_op_mem(x, true, 0x8d, R9, R9, NO_REG, 1, (s32)(u64)thunk_exit_jc);
+	emit_op_mem(x, true, 0x8d, R9, R9, R12, 1, 0);
 	EB(x, 0x41, 0xff, 0xe1); /* jmp r9 */
 }
 
@@ -77,7 +89,13 @@ static void add_exit(struct xlate *x, u32 target, u32 poll, u32 poll_eip)
 	u32 n = x->tc->exit_count++;
 	x->tu->exit_count++;
 	x->tc->exits[n] = (struct tu_exit){
-		.target_eip = target, .site = here(x) - 4, .poll = poll, .poll_eip = poll_eip, .tu = tu_index(x->tc, x->tu)};
+		.target_eip = target,
+		.site = here(x) - 4,
+		.poll = poll,
+		.poll_eip = poll_eip,
+		.tu = tu_index(x->tc, x->tu),
+		.flags = in_page(x, target) ? 0 : EXIT_CROSS,
+	};
 	struct cold *c = new_cold(x, COLD_CHAIN);
 	c->site = here(x) - 4;
 	c->index = n;

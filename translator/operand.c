@@ -19,6 +19,7 @@
  * The guest's state is untouched until `op`, so every fault is precise.
  */
 #include "shadowpt/softmmu.h"
+#include "shadowpt/window.h"
 #include "translator/emit.h"
 
 unsigned gpr_number(ZydisRegister r)
@@ -205,10 +206,21 @@ void end_access(struct xlate *x, struct cold *c)
 		c->op_end = here(x);
 }
 
+/* What the guest's registers hold is zero-extended; a displacement is sign-extended. */
+static bool may_leave_window(const struct ref *ref)
+{
+	if (ref->index != NO_REG)
+		return true;
+	return ref->base == NO_REG ? ref->disp < 0 : ref->disp < -WINDOW_REACH || ref->disp > WINDOW_REACH;
+}
+
 static void emit_window_prefix(struct xlate *x)
 {
-	if (x->ref.window)
-		EB(x, 0x65, 0x67);
+	if (!x->ref.window)
+		return;
+	e1(x, 0x65);
+	if (may_leave_window(&x->ref))
+		e1(x, 0x67);
 }
 
 static unsigned ref_rex(const struct xlate *x, unsigned reg)

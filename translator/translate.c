@@ -127,15 +127,21 @@ static bool beyond_limit(const struct xlate *x, u32 length)
 	return limit != 0xffffffffu && (x->eip > limit || last > limit || last < x->eip);
 }
 
-/* The TU ends where the guest goes straight on. Behind STI no interrupt may come before the next instruction. */
-static void emit_end(struct xlate *x)
+/*
+ * The TU ends where the guest goes straight on. Behind STI no interrupt may come before the next instruction. One that straddles the page's
+ * end is never chained to.
+ */
+static void emit_end(struct xlate *x, bool straddles)
 {
-	if (!x->sti) {
+	if (!x->sti && !straddles) {
 		emit_exit(x, x->eip);
 		return;
 	}
 	emit_mov_imm(x, R8, x->eip);
-	emit_jmp(x, (u64)thunk_sti_exit);
+	if (x->sti)
+		emit_jmp(x, (u64)thunk_sti_exit);
+	else
+		emit_exit_indirect(x);
 }
 
 /* Writes that end the instruction: what runs on a bounce buffer may leave behind it (tc_commit). */
@@ -155,7 +161,7 @@ static void translate_body(struct xlate *x)
 
 	while (!x->end) {
 		if (unlikely(v->debug != NULL) && x->insn && debug_ends_tu(v, x->eip, x->mode & MODE_FLAT(SEG_CS))) {
-			emit_end(x);
+			emit_end(x, false);
 			break;
 		}
 		const u8 *code = x->page + offset;
@@ -164,14 +170,14 @@ static void translate_body(struct xlate *x)
 		if (f == FETCH_PAGE_END && x->insn == 0)
 			f = decode_straddling(x, code, avail);
 		if (f == FETCH_PAGE_END || x->insn == max || (f == FETCH_OK && x->insn && beyond_limit(x, x->in.length))) {
-			emit_end(x);
+			emit_end(x, f == FETCH_PAGE_END && avail);
 			break;
 		}
 		if (f == FETCH_TOO_LONG || (f == FETCH_OK && beyond_limit(x, x->in.length))) {
 			/* Only at its turn: an earlier instruction may fault first. */
 			if (x->insn == 0)
 				raise_error(v, EXC_GP, 0);
-			emit_end(x);
+			emit_end(x, false);
 			break;
 		}
 		*cur_insn(x) = (struct tu_insn){.host_off = (u16)(here(x) - x->rx), .guest_off = (u16)(x->eip - tu->eip)};
@@ -201,7 +207,7 @@ static void translate_body(struct xlate *x)
 		offset += x->in.length;
 		x->eip = x->next_eip;
 		if ((tu->flags & TU_STRADDLES) && !x->end) {
-			emit_end(x);
+			emit_end(x, false);
 			break;
 		}
 	}
@@ -231,6 +237,15 @@ void translator_free(struct vcpu *v)
 	v->verifier = NULL;
 }
 
+/*
+ * Where TUs may begin. In the direct flavour many are shorter than a cache line: one that lies in two takes a cycle more each time that it
+ * is run, and an interpreter's dispatch half as long again.
+ */
+static u64 alignment(u32 mode)
+{
+	return mode & MODE_DIRECT ? 64 : 16;
+}
+
 struct tu *translate(struct vcpu *v, u64 pa)
 {
 	bool timed = v->stats.tus_made % TIMED_TUS == 0;
@@ -245,8 +260,9 @@ struct tu *translate(struct vcpu *v, u64 pa)
 	x->mode = v->mode;
 	x->page = ram_ptr(&v->vm->mem, pa & ~(u64)PAGE_MASK);
 	x->tu = &tc->tus[tc->tu_count];
-	x->start = x->p = tc->rw + tc->used;
-	x->rx = (u32)(u64)tc->rx + (u32)tc->used;
+	u64 at = (tc->used + alignment(v->mode) - 1) & ~(alignment(v->mode) - 1);
+	x->start = x->p = tc->rw + at;
+	x->rx = (u32)(u64)tc->rx + (u32)at;
 	x->eip = v->eip;
 	x->insn = 0;
 	x->end = false;
@@ -271,7 +287,7 @@ struct tu *translate(struct vcpu *v, u64 pa)
 		listing_print(x);
 	if (v->verifier)
 		verify_or_die(v, tu, first_emu);
-	tc->used += ((u64)(x->p - x->start) + 15) & ~15ull;
+	tc->used = (u64)(x->p - tc->rw);
 	tc->insn_count += tu->insn_count;
 	tc->tu_count++;
 	tu_publish(v, tu);

@@ -71,7 +71,7 @@ void verify_or_die(struct vcpu *v, const struct tu *tu, u32 first_emu);
 
 /*
  * verify_chain.c: an exit has been pointed at a TU: it must lead from a branch of its own TU to the body of one that is alive, of the same
- * page and the same mode. Touches no FPU state.
+ * page and the same mode; or, if it has no target, by its stub to the jump cache. Touches no FPU state.
  */
 enum verify_rule verify_chain(const struct vcpu *v, const struct tu_exit *x);
 void verify_chain_or_die(struct vcpu *v, const struct tu_exit *x);

@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "shadowpt/softmmu.h"
+#include "shadowpt/window.h"
 #include "translator/coverage.h"
 #include "translator/verify_impl.h"
 
@@ -208,9 +209,16 @@ static enum verify_rule check_boundary(const struct vstate *s)
 
 /* ---- memory ---- */
 
+/* Of 32 bits; or of a register that is and a small displacement, or of a positive one alone: then a guard catches what is too much. */
 static bool is_window(const struct vinsn *in)
 {
-	return (in->prefixes & (P_GS | P_ADDR32)) == (P_GS | P_ADDR32);
+	if (!(in->prefixes & P_GS))
+		return false;
+	if (in->prefixes & P_ADDR32)
+		return true;
+	if (in->index != V_NO_REG)
+		return false;
+	return in->base == V_NO_REG ? in->disp >= 0 : in->base < 16 && in->disp >= -WINDOW_REACH && in->disp <= WINDOW_REACH;
 }
 
 static const struct field *find_field(const struct vinsn *in, unsigned how)
@@ -549,8 +557,8 @@ static enum verify_rule step_lea64(const struct verifier *r, struct vstate *s, c
 			x = (struct value){.kind = K_LAST, .id = identity(a), .size = (u16)(in->disp + 1)};
 		else if (a->kind == K_COUNTER && in->disp == 1)
 			x = (struct value){.kind = K_COUNTED, .id = a->id};
-		else if (a->kind == K_JC_ENTRY && (u64)in->disp == (u64)thunk_exit_jc)
-			x = (struct value){.kind = K_JC_TARGET, .id = a->id};
+	} else if (a->kind == K_JC_ENTRY && in->index == R12 && in->scale == 1 && !in->disp && is_scratch(to)) {
+		x = (struct value){.kind = K_JC_TARGET, .id = a->id};
 	} else if (a->kind == K_WINDOW && in->index == to && (to == RSI || to == RDI) && u32_in(s, to) && in->scale == 1 && !in->disp) {
 		if (!(r->tu->mode & MODE_DIRECT))
 			return VERIFY_WINDOW;

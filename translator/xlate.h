@@ -40,7 +40,8 @@ struct cold {
 
 /*
  * How the access that begin_access opened is written as an x86-64 operand: [base + index * scale + disp], 64-bit, or, `window`, the same
- * with the prefixes 65 67: computed modulo 2^32 and based at the guest's window.
+ * with the prefixes 65 67: computed modulo 2^32 and based at the guest's window; or with 65 alone, if it can be only a little too large or
+ * too small.
  */
 struct ref {
 	bool window;

@@ -108,8 +108,8 @@ static int stack_move(const ZydisDecodedInstruction *in, const ZydisDecodedOpera
 	return 0;
 }
 
-/* Operands that no translated instruction has: the host's stack, RIP-relative addresses, FS; GS without the 32-bit address that keeps it
- * in the window. */
+/* Operands that no translated instruction has: the host's stack, RIP-relative addresses, FS; GS without a 32-bit address but for a register
+ * of the guest's, or none, and a displacement that the window's guards catch. */
 static bool is_stray(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *op)
 {
 	if (op->type != ZYDIS_OPERAND_TYPE_MEMORY || op->mem.type == ZYDIS_MEMOP_TYPE_AGEN)
@@ -122,9 +122,13 @@ static bool is_stray(const ZydisDecodedInstruction *in, const ZydisDecodedOperan
 	if (op->mem.base == ZYDIS_REGISTER_RSP || op->mem.base == ZYDIS_REGISTER_ESP || op->mem.base == ZYDIS_REGISTER_RIP ||
 	    op->mem.base == ZYDIS_REGISTER_EIP)
 		return true;
-	if (op->mem.segment == ZYDIS_REGISTER_GS)
-		return in->address_width != 32 && op->mem.base != ZYDIS_REGISTER_RSI && op->mem.base != ZYDIS_REGISTER_RDI &&
-		       op->mem.base != ZYDIS_REGISTER_RBX;
+	if (op->mem.segment == ZYDIS_REGISTER_GS && in->address_width != 32) {
+		s64 disp = op->mem.disp.has_displacement ? op->mem.disp.value : 0;
+		bool monitors =
+			op->mem.base == ZYDIS_REGISTER_R12 || op->mem.base == ZYDIS_REGISTER_R13 || op->mem.base == ZYDIS_REGISTER_R14;
+		bool far = op->mem.base == ZYDIS_REGISTER_NONE ? disp < 0 : disp < -0xf000 || disp > 0xf000;
+		return op->mem.index != ZYDIS_REGISTER_NONE || monitors || far;
+	}
 	return op->mem.segment == ZYDIS_REGISTER_FS;
 }
 

@@ -137,13 +137,13 @@ START_TEST(thunks)
 }
 END_TEST
 
-static void jump_cache(u8 scale_index, s32 displacement)
+static void jump_cache(u8 scale_index, u8 displacement)
 {
 	V(jc, 0x4d, 0x8b, 0x96); /* mov r10, [jc] */
 	E(0x47, 0x8b, 0x0c);	 /* mov r9d, [r10 + r8*4] */
 	bytes(&scale_index, 1);
-	E(0x4d, 0x8d, 0x89); /* lea r9, [r9 + thunk_exit_jc] */
-	d32((u64)thunk_exit_jc + (u64)displacement);
+	E(0x4f, 0x8d, 0x4c, 0x21); /* lea r9, [r9 + r12 + displacement] */
+	bytes(&displacement, 1);
 }
 
 START_TEST(transfers)

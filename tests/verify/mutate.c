@@ -194,7 +194,7 @@ static enum judgement drop_gs(struct mutant *m)
 
 static enum judgement drop_address_size(struct mutant *m)
 {
-	if (!m->at->window)
+	if (!m->at->narrow)
 		return NOT_APPLICABLE;
 	drop_byte(m, 0x67);
 	return VIOLATES;

@@ -44,7 +44,25 @@ static const ZydisDecodedOperand *memory_of(const struct decoded *d)
 
 static bool is_window(const struct decoded *d, const ZydisDecodedOperand *m)
 {
-	return m->mem.segment == ZYDIS_REGISTER_GS && d->in.address_width == 32;
+	s64 disp = m->mem.disp.has_displacement ? m->mem.disp.value : 0;
+	if (m->mem.segment != ZYDIS_REGISTER_GS)
+		return false;
+	if (d->in.address_width == 32)
+		return true;
+	if (m->mem.index != ZYDIS_REGISTER_NONE)
+		return false;
+	switch (m->mem.base) {
+	case ZYDIS_REGISTER_NONE:
+		return disp >= 0;
+	case ZYDIS_REGISTER_RSP:
+	case ZYDIS_REGISTER_RIP:
+	case ZYDIS_REGISTER_R12:
+	case ZYDIS_REGISTER_R13:
+	case ZYDIS_REGISTER_R14:
+		return false;
+	default:
+		return disp >= -0xf000 && disp <= 0xf000;
+	}
 }
 
 static bool is_plain(const struct decoded *d, const ZydisDecodedOperand *m, ZydisRegister base, ZydisRegister index, unsigned scale)
@@ -102,6 +120,7 @@ static void describe(const struct decoded *d, u32 off, struct host_insn *h)
 	const ZydisDecodedOperand *m = memory_of(d);
 	if (m) {
 		h->window = is_window(d, m);
+		h->narrow = h->window && d->in.address_width == 32;
 		h->vcpu = is_plain(d, m, ZYDIS_REGISTER_R14, ZYDIS_REGISTER_NONE, 0);
 		h->table = is_plain(d, m, ZYDIS_REGISTER_R13, ZYDIS_REGISTER_R9, 8);
 		h->direct = is_plain(d, m, ZYDIS_REGISTER_R9, ZYDIS_REGISTER_R8, 1) && !displacement(m);

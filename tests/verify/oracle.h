@@ -12,7 +12,8 @@ struct host_insn {
 	u16 off; /* from the TU's head */
 	u8 length;
 	/* For the mutations that aim at something */
-	bool window; /* has a memory operand with 65 67 */
+	bool window; /* has a memory operand with 65 */
+	bool narrow; /* that has 67 as well */
 	bool vcpu;   /* [r14 + disp] */
 	bool table;  /* [r13 + r9*8 + disp] */
 	bool direct; /* [r9 + r8] */
