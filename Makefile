@@ -34,7 +34,7 @@ SRCS := $(filter-out monitor/main.c,$(wildcard monitor/*.c monitor/devices/*.c m
 ASMS := $(wildcard monitor/*.S cache/*.S)
 # Run with the guest's FPU state in the host's registers: no SSE, no x87.
 HOT := monitor/exception.c monitor/segment.c monitor/segment_insn.c monitor/far.c monitor/real.c monitor/task.c monitor/priv.c monitor/io_insn.c monitor/legacy.c \
-       monitor/string.c monitor/fpu_insn.c monitor/dispatch.c monitor/interrupt.c monitor/signal.c monitor/fpu.c \
+       monitor/string.c monitor/fpu_insn.c monitor/dispatch.c monitor/callout.c monitor/interrupt.c monitor/signal.c monitor/fpu.c \
        monitor/clock.c monitor/tsc.c monitor/cpuid.c monitor/msr.c monitor/lockstep.c monitor/debug.c monitor/trace.c \
        shadowpt/access.c shadowpt/walk.c shadowpt/softmmu.c shadowpt/window.c shadowpt/window_map.c shadowpt/window_fill.c shadowpt/policy.c cache/tu.c cache/link.c shadowpt/parole.c cache/jc.c cache/smc.c \
        translator/verify_chain.c

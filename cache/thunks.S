@@ -4,7 +4,7 @@
  * In translated code: EAX ECX EDX EBX EBP ESI EDI are the guest's, r15d is the guest's ESP, RFLAGS holds the guest's arithmetic flags and DF,
  * r14 = struct vcpu *, r13 = flat table (read half), r12 = thunk_exit_jc, whose low six bits are 12 (a count for SHRX), r8..r11 scratch, RSP the monitor's, 16-byte aligned.
  * A `call` to a thunk therefore enters it as the ABI has it. x87 and SSE state stay in the registers throughout: C behind these thunks is built with
- * -mgeneral-regs-only. Offsets are those of struct vcpu, asserted in monitor/dispatch.c.
+ * -mgeneral-regs-only. Offsets are those of struct vcpu, asserted in monitor/callout.c.
  */
 #define V_REGS 0
 #define V_EIP 32

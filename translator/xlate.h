@@ -151,6 +151,17 @@ void emit_op_ref(struct xlate *x, bool p66, u8 map, u8 opcode, unsigned reg);
 void emit_load(struct xlate *x, unsigned reg, unsigned size);
 /* Re-emits the current instruction for 64-bit mode; its memory operand, if any, becomes x->ref. */
 void emit_ident(struct xlate *x, bool mem);
+/* The operand size, 2 or 4, of an instruction that has no 8-bit form. */
+static inline unsigned opsize(const struct xlate *x)
+{
+	return x->in.operand_width == 16 ? 2 : 4;
+}
+static inline bool is_segment(const ZydisDecodedOperand *op)
+{
+	return op->type == ZYDIS_OPERAND_TYPE_REGISTER && op->reg.value >= ZYDIS_REGISTER_ES && op->reg.value <= ZYDIS_REGISTER_GS;
+}
+/* Reads the memory operand into a register (zero-extended). */
+void load_operand(struct xlate *x, const ZydisDecodedOperand *mem, unsigned reg, unsigned size);
 /* The whole of an ordinary instruction: address, look-up, re-emitted instruction. */
 void lower_generic(struct xlate *x);
 /* Accesses of direction dir through segment register seg need no base and no check. */
@@ -161,6 +172,26 @@ unsigned gpr_number(ZydisRegister r);
 
 /* ---- lower_string.c ---- */
 void lower_string(struct xlate *x);
+
+/* ---- lower_system.c ---- */
+void lower_pop_seg(struct xlate *x);
+void lower_mov_to_seg(struct xlate *x);
+void lower_mov_from_seg(struct xlate *x);
+void lower_sldt(struct xlate *x);
+void lower_str(struct xlate *x);
+void lower_smsw(struct xlate *x);
+void lower_sgdt(struct xlate *x);
+void lower_sidt(struct xlate *x);
+void lower_load_far_ptr(struct xlate *x);
+void lower_clts(struct xlate *x);
+void lower_mov_from_cr(struct xlate *x);
+void lower_push_seg(struct xlate *x);
+void lower_pushf(struct xlate *x);
+void lower_popf(struct xlate *x);
+void lower_cli(struct xlate *x);
+void lower_sti(struct xlate *x);
+void lower_direction(struct xlate *x);
+void lower_rdtsc(struct xlate *x);
 
 /* ---- control.c ---- */
 void emit_exit(struct xlate *x, u32 target);

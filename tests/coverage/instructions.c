@@ -194,7 +194,7 @@ static void print_markdown(struct dump *d)
 	print_seventeen();
 	print_classes(d);
 	printf("\n## All mnemonics\n\n"
-	       "Handler: `lower_*` emits code (translator/insn.c, operand.c), `emu_*` is called by it (monitor/). Feature: without it in "
+	       "Handler: `lower_*` emits code (translator/insn.c, lower_*.c, operand.c), `emu_*` is called by it (monitor/). Feature: without it in "
 	       "CPUID the\n"
 	       "instruction is #UD; `never`: it is not offered at all. Flags: *written* to a defined value, at least for some operands.\n\n"
 	       "| mnemonic | forms | class | handler | feature | flags read | written | undefined |\n"
