@@ -139,7 +139,7 @@ static void forget(struct tc *tc, const struct jump_cache *jc)
 			tc->jc_near[i] = (struct jc_near){0};
 }
 
-/* Of the address spaces' caches, if there are as many as may be, the one that was used least recently; its memory goes back. */
+/* Of the address spaces' caches, if there are as many as may be, the one that was used least recently; else NULL. */
 static struct jump_cache *oldest_space(struct tc *tc)
 {
 	struct jump_cache *oldest = NULL;
@@ -152,11 +152,7 @@ static struct jump_cache *oldest_space(struct tc *tc)
 		if (!oldest || jc->last < oldest->last)
 			oldest = jc;
 	}
-	if (count < JC_SPACES)
-		return NULL;
-	empty(tc, oldest);
-	forget(tc, oldest);
-	return oldest;
+	return count < JC_SPACES ? NULL : oldest;
 }
 
 /* One that is not in use, or, round robin, one of another mode. */
@@ -179,11 +175,12 @@ static struct jump_cache *victim(struct tc *tc)
 	return jc;
 }
 
-static struct jump_cache *remember(struct tc *tc, struct jump_cache *jc)
+/* own: another address space may have another one. */
+static struct jump_cache *remember(struct tc *tc, struct jump_cache *jc, bool own)
 {
 	u32 i = jc_near_index(jc->mode, jc->base);
 	tc->jc_near[i] = (struct jc_near){jc->mode, jc->base, jc->entry, jc};
-	tc->jc_near_spaces = (tc->jc_near_spaces & ~(1ull << i)) | (u64) !!jc->space << i;
+	tc->jc_near_spaces = (tc->jc_near_spaces & ~(1ull << i)) | (u64)own << i;
 	return jc;
 }
 
@@ -249,6 +246,21 @@ static u32 space_of(const struct vcpu *v, u32 mode, u32 base)
 	return own ? v->cr3 | 1 : 0;
 }
 
+static struct jump_cache *find(struct vcpu *v, u32 mode, u32 base, u32 space)
+{
+	struct tc *tc = v->tc;
+	for (u32 i = 0; i < JC_COUNT && tc->jcs[i].used; i++) {
+		struct jump_cache *jc = &tc->jcs[i];
+		if (jc->mode != mode || jc->base != base || jc->space != space)
+			continue;
+		if (space && jc->epoch != tc->jc_epoch)
+			look_again(v, jc);
+		jc->last = tc->jc_uses;
+		return jc;
+	}
+	return NULL;
+}
+
 struct jump_cache *jc_for_mode(struct vcpu *v, u32 mode)
 {
 	struct tc *tc = v->tc;
@@ -257,26 +269,30 @@ struct jump_cache *jc_for_mode(struct vcpu *v, u32 mode)
 	if (likely(near->entry && near->mode == mode && near->base == base))
 		return near->jc;
 	u32 space = space_of(v, mode, base);
+	bool own = space;
 	tc->jc_uses++;
-	for (u32 i = 0; i < JC_COUNT && tc->jcs[i].used; i++) {
-		struct jump_cache *jc = &tc->jcs[i];
-		if (jc->mode != mode || jc->base != base || jc->space != space)
-			continue;
-		if (space && jc->epoch != tc->jc_epoch)
-			look_again(v, jc);
-		jc->last = tc->jc_uses;
-		return remember(tc, jc);
+	struct jump_cache *jc = find(v, mode, base, space), *place = NULL;
+	if (!jc && own && (place = oldest_space(tc)) != NULL && tc->jc_uses - place->last < JC_SPACE_IDLE) {
+		/* All are in use: to take one would be to take it from whoever comes again soon, and so on round. */
+		place = NULL;
+		space = 0;
+		jc = find(v, mode, base, 0);
 	}
-	struct jump_cache *jc = space ? oldest_space(tc) : NULL;
-	if (!jc)
-		jc = victim(tc);
+	if (jc)
+		return remember(tc, jc, own);
+	if (place) {
+		/* Its memory goes back. */
+		empty(tc, place);
+		forget(tc, place);
+	}
+	jc = place ? place : victim(tc);
 	jc->used = true;
 	jc->last = tc->jc_uses;
 	jc->mode = mode;
 	jc->base = base;
 	jc->space = space;
 	jc->epoch = tc->jc_epoch;
-	return remember(tc, jc);
+	return remember(tc, jc, own);
 }
 
 u64 jc_head(struct vcpu *v, const struct jump_cache *jc, u32 eip)

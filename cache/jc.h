@@ -22,6 +22,9 @@
 
 /* Address spaces that have caches of their own at a time: each is some MiB of the host's memory. */
 #define JC_SPACES 8u
+/* Looks of jc_for_mode, one for each turn of an address space at least, until one that is not used makes place for another. Until then
+ * that one has to do with the cache of all others, which MOV CR3 empties. */
+#define JC_SPACE_IDLE 256u
 /* Guest pages of one address space's cache that are remembered; one with more is emptied at MOV CR3. */
 #define JC_PAGES 512u
 

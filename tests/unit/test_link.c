@@ -411,6 +411,41 @@ START_TEST(churn)
 }
 END_TEST
 
+/* More address spaces than may have caches: those that have one keep it, the others share one, until somebody's turn does not come. */
+START_TEST(more_spaces)
+{
+	struct jump_cache *jc[JC_SPACES + 2];
+	machine_create();
+	paging_on();
+	u32 first = v->cr3;
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < ARRAY_SIZE(jc); i++) {
+			v->cr3 = first + i * PAGE_SIZE;
+			jc_flush_nonglobal(v);
+			struct jump_cache *now = user_cache();
+			ck_assert(!round || now == jc[i]);
+			ck_assert_uint_eq(now->space, i < JC_SPACES ? v->cr3 | 1 : 0);
+			jc[i] = now;
+		}
+	}
+	ck_assert_ptr_eq(jc[JC_SPACES], jc[JC_SPACES + 1]);
+	/* All but the first go on. */
+	for (unsigned round = 0; round <= JC_SPACE_IDLE / JC_SPACES; round++) {
+		for (unsigned i = 1; i <= JC_SPACES; i++) {
+			v->cr3 = first + i * PAGE_SIZE;
+			jc_flush_nonglobal(v);
+			user_cache();
+		}
+	}
+	ck_assert_ptr_eq(user_cache(), jc[0]);
+	ck_assert_uint_eq(jc[0]->space, v->cr3 | 1);
+	v->cr3 = first;
+	jc_flush_nonglobal(v);
+	ck_assert_uint_eq(user_cache()->space, 0);
+	machine_destroy();
+}
+END_TEST
+
 Suite *link_suite(void)
 {
 	Suite *s = suite_create("link");
@@ -428,6 +463,7 @@ Suite *link_suite(void)
 	tcase_add_test(r, remapped);
 	tcase_add_test(r, straddling_loop);
 	tcase_add_test(r, spaces);
+	tcase_add_test(r, more_spaces);
 	tcase_add_test(r, terms);
 	tcase_add_test(r, churn);
 	suite_add_tcase(s, r);
