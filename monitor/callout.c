@@ -174,13 +174,12 @@ u64 tc_callout(struct vcpu *v, u32 emu, u32 meta)
 			return EMU_EXIT;
 		}
 		fpu_load(v);
+		return EMU_NEXT;
 	}
-	if (r == EMU_EXIT && loads_segment(i->fn) && goes_on(v, tu, meta & 0xff)) {
+	if (loads_segment(i->fn) && goes_on(v, tu, meta & 0xff)) {
 		fpu_load(v);
 		return EMU_NEXT;
 	}
-	if (r == EMU_NEXT)
-		return EMU_NEXT;
 	/* A repeated instruction that comes back for more counts once, when it is through. */
 	if ((i->rep || i->repne) && v->eip != v->next_eip)
 		v->insns--;

@@ -168,11 +168,19 @@ void gdb_cmd_write_binary(struct gdb *g)
 
 /* ---- breakpoints and watchpoints ---- */
 
-/* TYPE,ADDRESS,KIND; types 2 to 4 are watchpoints of KIND bytes. */
+/* TYPE,ADDRESS,KIND; types 2 to 4 are watchpoints of KIND bytes. False: it is none of ours, and has been answered. */
 static bool take_point(struct gdb *g, u64 *type, u64 *address, u64 *kind)
 {
-	return gdb_take_number(&g->args, type) && gdb_take_char(&g->args, ',') && gdb_take_number(&g->args, address) &&
-	       gdb_take_char(&g->args, ',') && gdb_take_number(&g->args, kind) && *address <= UINT32_MAX && *kind <= DEBUG_MAX_LEN;
+	if (!gdb_take_number(&g->args, type) || !gdb_take_char(&g->args, ',') || !gdb_take_number(&g->args, address) ||
+	    !gdb_take_char(&g->args, ',') || !gdb_take_number(&g->args, kind) || *address > UINT32_MAX || *kind > DEBUG_MAX_LEN) {
+		gdb_reply_invalid(g);
+		return false;
+	}
+	if (*type > 4) {
+		gdb_reply_text(g, "");
+		return false;
+	}
+	return true;
 }
 
 static const u32 watch_kinds[] = {[2] = DEBUG_WRITES, [3] = DEBUG_READS, [4] = DEBUG_ACCESSES};
@@ -182,14 +190,8 @@ void gdb_cmd_set_point(struct gdb *g)
 	u64 type, address, kind;
 	bool ok;
 
-	if (!take_point(g, &type, &address, &kind)) {
-		gdb_reply_invalid(g);
+	if (!take_point(g, &type, &address, &kind))
 		return;
-	}
-	if (type > 4) {
-		gdb_reply_text(g, "");
-		return;
-	}
 	if (type < 2)
 		ok = debug_set_break(&g->debug, (u32)address, type ? DEBUG_HW : DEBUG_SW);
 	else
@@ -204,14 +206,8 @@ void gdb_cmd_clear_point(struct gdb *g)
 {
 	u64 type, address, kind;
 
-	if (!take_point(g, &type, &address, &kind)) {
-		gdb_reply_invalid(g);
+	if (!take_point(g, &type, &address, &kind))
 		return;
-	}
-	if (type > 4) {
-		gdb_reply_text(g, "");
-		return;
-	}
 	if (type < 2)
 		debug_clear_break(&g->debug, (u32)address, type ? DEBUG_HW : DEBUG_SW);
 	else

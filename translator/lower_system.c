@@ -96,20 +96,22 @@ void lower_mov_from_seg(struct xlate *x)
 }
 
 /* #UD outside of protected mode (SDM Vol. 3A 20.1.3 and 20.2.1). */
-void lower_sldt(struct xlate *x)
+static void store_system_selector(struct xlate *x, unsigned seg)
 {
 	if (x->mode & (MODE_NO_PE | MODE_V86))
 		emit_callout(x, emu_ud, true);
 	else
-		store_field(x, selector_of(SEG_LDTR));
+		store_field(x, selector_of(seg));
+}
+
+void lower_sldt(struct xlate *x)
+{
+	store_system_selector(x, SEG_LDTR);
 }
 
 void lower_str(struct xlate *x)
 {
-	if (x->mode & (MODE_NO_PE | MODE_V86))
-		emit_callout(x, emu_ud, true);
-	else
-		store_field(x, selector_of(SEG_TR));
+	store_system_selector(x, SEG_TR);
 }
 
 /* A 32-bit register gets all of CR0, as on processors. No privilege is asked for: UMIP is not offered. */
@@ -191,7 +193,7 @@ void lower_mov_from_cr(struct xlate *x)
 void lower_push_seg(struct xlate *x)
 {
 	unsigned seg = seg_number(x->ops[0].reg.value);
-	emit_load_v(x, R11, offsetof(struct vcpu, seg) + seg * sizeof(struct segment) + offsetof(struct segment, sel));
+	emit_load_v(x, R11, selector_of(seg));
 	emit_push(x, R11, 0, opsize(x));
 }
 
@@ -215,6 +217,23 @@ void lower_pushf(struct xlate *x)
 	emit_load_v(x, R10, offsetof(struct vcpu, sysflags));
 	emit_lea32(x, R11, R11, R10, 1, EFLAGS_FIXED);
 	emit_push(x, R11, 0, opsize(x));
+}
+
+/*
+ * Leaves by the cold part, to the next instruction, if any event waits; the flags stay:
+ *	mov r10, rcx ; mov ecx, [events] ; jrcxz 1f ; jmp cold
+ * 1:	mov rcx, r10
+ */
+static void emit_event_check(struct xlate *x, enum cold_kind kind)
+{
+	EB(x, 0x49, 0x89, 0xca);
+	emit_load_v(x, RCX, offsetof(struct vcpu, events));
+	EB(x, 0xe3, 0x05, 0xe9);
+	e4(x, 0);
+	struct cold *c = new_cold(x, kind);
+	c->site = here(x) - 4;
+	c->eip = x->next_eip;
+	EB(x, 0x4c, 0x89, 0xd1);
 }
 
 /* Whether CLI, STI and POPF may change IF. */
@@ -258,17 +277,9 @@ void lower_popf(struct xlate *x)
 	emit_store_v(x, R10, offsetof(struct vcpu, step));
 	emit_add_esp(x, (s32)size);
 	EB(x, 0x41, 0x53, 0x9d); /* push r11 ; popfq */
-	if (has_if(x)) {
-		/* Events that waited for IF; taken also when IF stays clear, which costs only a dispatch. */
-		EB(x, 0x49, 0x89, 0xca); /* mov r10, rcx */
-		emit_load_v(x, RCX, offsetof(struct vcpu, events));
-		EB(x, 0xe3, 0x05, 0xe9); /* jrcxz +5 ; jmp cold */
-		e4(x, 0);
-		struct cold *event = new_cold(x, COLD_EVENT);
-		event->site = here(x) - 4;
-		event->eip = x->next_eip;
-		EB(x, 0x4c, 0x89, 0xd1); /* mov rcx, r10 */
-	}
+	/* Events that waited for IF; taken also when IF stays clear, which costs only a dispatch. */
+	if (has_if(x))
+		emit_event_check(x, COLD_EVENT);
 	callout->op_end = here(x);
 }
 
@@ -305,14 +316,7 @@ void lower_sti(struct xlate *x)
 	emit_lea32(x, R8, R8, NO_REG, 1, EFLAGS_IF);
 	emit_store_v(x, R8, offsetof(struct vcpu, sysflags));
 	/* Nothing pending: the interrupt shadow has nothing to hold back. */
-	EB(x, 0x49, 0x89, 0xca); /* mov r10, rcx */
-	emit_load_v(x, RCX, offsetof(struct vcpu, events));
-	EB(x, 0xe3, 0x05, 0xe9); /* jrcxz +5 ; jmp cold */
-	e4(x, 0);
-	struct cold *c = new_cold(x, COLD_STI);
-	c->site = here(x) - 4;
-	c->eip = x->next_eip;
-	EB(x, 0x4c, 0x89, 0xd1); /* mov rcx, r10 */
+	emit_event_check(x, COLD_STI);
 	cur_insn(x)->access[0] = ACCESS_STI;
 	x->sti = true;
 }
